@@ -1,0 +1,131 @@
+/** What the app reads from and does to the server, as TanStack queries and mutations. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { call } from "@/api/client";
+import type { NewOverlayKey, OverlayKey, Rehearsal, RehearsalSpeed, Status } from "@/api/types";
+import { useLiveStore } from "@/live/context";
+import { useShowNotice } from "@/ui/notices";
+
+export const STATUS_KEY = ["status"] as const;
+const REHEARSAL_KEY = ["rehearsal"] as const;
+const OVERLAY_KEYS_KEY = ["overlay-keys"] as const;
+const STATUS_EVERY_MS = 10_000;
+const REHEARSAL_EVERY_MS = 500;
+
+/** Who is on stage and how; renewed by every snapshot of the live feed too. */
+export function useStatus() {
+  return useQuery({
+    queryKey: STATUS_KEY,
+    queryFn: () => call<Status>("GET", "api/v1/status"),
+    refetchInterval: STATUS_EVERY_MS,
+  });
+}
+
+/** Mutes or unmutes the co-host. */
+export function useMute() {
+  const show = useShowNotice();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (muted: boolean) =>
+      call<{ muted: boolean }>("POST", `api/v1/actions/${muted ? "mute" : "unmute"}`),
+    onSuccess: ({ muted }) =>
+      client.setQueryData<Status>(STATUS_KEY, (status) => status && { ...status, muted }),
+    onError: (error) => show(error.message),
+  });
+}
+
+/** Breaks off the reply under way. */
+export function useSkip() {
+  const show = useShowNotice();
+  return useMutation({
+    mutationFn: () => call<{ muted: boolean }>("POST", "api/v1/actions/skip"),
+    onError: (error) => show(error.message),
+  });
+}
+
+/** The rehearsal that was started here, null when there is none; renewed while it runs. */
+export function useRehearsal() {
+  const client = useQueryClient();
+  return useQuery<Rehearsal | null>({
+    queryKey: REHEARSAL_KEY,
+    queryFn: async () => {
+      const known = client.getQueryData<Rehearsal | null>(REHEARSAL_KEY);
+      return known ? call<Rehearsal>("GET", `api/v1/rehearsals/${known.id}`) : null;
+    },
+    staleTime: Infinity,
+    gcTime: Infinity,
+    refetchInterval: (query) =>
+      query.state.data?.state === "running" ? REHEARSAL_EVERY_MS : false,
+  });
+}
+
+/** Starts the bundled sample stream. */
+export function useStartRehearsal() {
+  const show = useShowNotice();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (speed: RehearsalSpeed) =>
+      call<Rehearsal>("POST", "api/v1/rehearsals", { sample: true, speed, seed: 1 }),
+    onSuccess: (rehearsal) => client.setQueryData(REHEARSAL_KEY, rehearsal),
+    onError: (error) => show(error.message),
+  });
+}
+
+/** Stops a rehearsal. */
+export function useStopRehearsal() {
+  const show = useShowNotice();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => call("DELETE", `api/v1/rehearsals/${id}`),
+    onSettled: () => client.invalidateQueries({ queryKey: REHEARSAL_KEY }),
+    onError: (error) => show(error.message),
+  });
+}
+
+/** Stores a thumb for the reply of a turn and shows on its row how far that got. */
+export function useRate() {
+  const show = useShowNotice();
+  const store = useLiveStore();
+  const { mutate } = useMutation({
+    mutationFn: ({ turn, value }: { turn: string; value: 1 | -1 }) =>
+      call("POST", "api/v1/feedback", { turn, kind: "thumbs", value }),
+    onMutate: ({ turn, value }) => store.rate(turn, { value, state: "saving" }),
+    onSuccess: (_, { turn, value }) => store.rate(turn, { value, state: "stored" }),
+    onError: (error, { turn, value }) => {
+      store.rate(turn, { value, state: "failed" });
+      show(error.message);
+    },
+  });
+  return mutate;
+}
+
+/** The keys that overlays in OBS use. */
+export function useOverlayKeys(enabled: boolean) {
+  return useQuery({
+    queryKey: OVERLAY_KEYS_KEY,
+    queryFn: () => call<{ keys: OverlayKey[] }>("GET", "api/v1/overlay-keys"),
+    enabled,
+  });
+}
+
+/** Makes a key for an overlay; the answer holds the secret, which is shown once. */
+export function useCreateOverlayKey() {
+  const show = useShowNotice();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (request: { overlay: string; label: string }) =>
+      call<NewOverlayKey>("POST", "api/v1/overlay-keys", request),
+    onSuccess: () => client.invalidateQueries({ queryKey: OVERLAY_KEYS_KEY }),
+    onError: (error) => show(error.message),
+  });
+}
+
+/** Revokes a key: overlays that use it go dark. */
+export function useRevokeOverlayKey() {
+  const show = useShowNotice();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => call("DELETE", `api/v1/overlay-keys/${id}`),
+    onSuccess: () => client.invalidateQueries({ queryKey: OVERLAY_KEYS_KEY }),
+    onError: (error) => show(error.message),
+  });
+}

@@ -1,0 +1,33 @@
+/** The answers of the JSON API that the app uses. */
+import type { LiveState } from "@/live/events";
+
+/** `GET /api/v1/status`. */
+export interface Status extends LiveState {
+  uptime_s?: number;
+  problems?: string[];
+}
+
+export type RehearsalSpeed = 1 | 10 | "max";
+
+/** `/api/v1/rehearsals`: a recorded stream that is played through the whole pipeline. */
+export interface Rehearsal {
+  id: string;
+  state: "running" | "finished" | "stopped" | "failed";
+  played: number;
+  total: number;
+  channel: string;
+  error?: string;
+}
+
+/** One key of `GET /api/v1/overlay-keys`; the secret itself is shown only when it is made. */
+export interface OverlayKey {
+  id: string;
+  overlay: string;
+  label: string;
+}
+
+/** The answer to `POST /api/v1/overlay-keys`. */
+export interface NewOverlayKey {
+  id: string;
+  key: string;
+}

@@ -1,0 +1,143 @@
+/**
+ * The events of the live feed as the server encodes them (`src/understudy/events.py`).
+ *
+ * Fields that have a default on the server are left out of the JSON when they hold it, hence the
+ * many optional ones. Times are milliseconds since the Unix epoch, UTC.
+ */
+
+export type Role = "streamer" | "moderator" | "vip" | "subscriber" | "viewer";
+export type TurnStatus = "complete" | "stopped" | "replaced" | "abandoned" | "failed";
+export type DecisionAction = "answered" | "skipped" | "blocked";
+
+interface EventBase {
+  id: string;
+  channel: string;
+  ts: number;
+}
+
+export interface ChatEvent extends EventBase {
+  type: "chat";
+  user: string;
+  text: string;
+  name?: string;
+  platform?: string;
+  role?: Role;
+  reply_to?: string;
+  reply_to_user?: string;
+  first?: boolean;
+  tags?: Record<string, string>;
+}
+
+export interface StreamEvent extends EventBase {
+  type: "stream_event";
+  kind: "sub" | "resub" | "gift" | "raid" | "cheer" | "follow" | "other";
+  user: string;
+  name?: string;
+  platform?: string;
+  amount?: number;
+  text?: string;
+  tags?: Record<string, string>;
+}
+
+export interface ModerationEvent extends EventBase {
+  type: "moderation";
+  kind: "delete" | "timeout" | "ban" | "clear";
+  message_id?: string;
+  user?: string;
+}
+
+export interface DecisionEvent extends EventBase {
+  type: "decision";
+  message_id: string;
+  user: string;
+  action: DecisionAction;
+  reason: string;
+  detail?: string;
+  score?: number;
+  turn?: string;
+}
+
+export interface TurnStartedEvent extends EventBase {
+  type: "turn_started";
+  turn: string;
+  session: string;
+  persona: string;
+  model: string;
+  user: string;
+  text: string;
+  message_id?: string;
+}
+
+export interface TokenEvent extends EventBase {
+  type: "token";
+  turn: string;
+  seq: number;
+  text: string;
+}
+
+export interface EmotionEvent extends EventBase {
+  type: "emotion";
+  turn: string;
+  name: string;
+  intensity?: number;
+}
+
+export interface ReplyEvent extends EventBase {
+  type: "reply";
+  turn: string;
+  session: string;
+  user: string;
+  text: string;
+  status: TurnStatus;
+  model: string;
+  persona: string;
+  in_reply_to?: string;
+  first_token_ms?: number | null;
+  total_ms?: number;
+  error?: string;
+}
+
+export type LiveEvent =
+  | ChatEvent
+  | StreamEvent
+  | ModerationEvent
+  | DecisionEvent
+  | TurnStartedEvent
+  | TokenEvent
+  | EmotionEvent
+  | ReplyEvent;
+
+/** Who is on stage and how; part of every snapshot and of `GET /api/v1/status`. */
+export interface LiveState {
+  cohost: string;
+  persona: string;
+  brain: { provider: string; model: string; description: string };
+  channels: string[];
+  muted: boolean;
+  version: string;
+}
+
+export interface SnapshotFrame {
+  type: "snapshot";
+  id: string;
+  state: LiveState;
+  events: LiveEvent[];
+}
+
+export interface EventsFrame {
+  type: "events";
+  id: string;
+  events: LiveEvent[];
+}
+
+export interface GapFrame {
+  type: "gap";
+  missed: number;
+}
+
+export type LiveFrame = SnapshotFrame | EventsFrame | GapFrame;
+
+/** The name to show for the author of an event. */
+export function displayName(event: { user: string; name?: string }): string {
+  return event.name || event.user;
+}

@@ -1,0 +1,28 @@
+/** Short labels for the reason codes of the director's decisions. */
+const LABELS: Record<string, string> = {
+  mention: "talked to me",
+  reply_to_cohost: "replied to me",
+  question: "asked the room",
+  quiet_chat: "quiet chat",
+  stream_event: "thanks due",
+  addressed_to_other: "talks to someone else",
+  not_addressed: "not for me",
+  own_message: "my own message",
+  bot: "a bot",
+  command: "a command",
+  muted: "muted",
+  cooldown: "cooling down",
+  expired: "waited too long",
+  outranked: "better ones waiting",
+  superseded: "wrote again",
+  deleted: "deleted",
+  no_template: "nothing to say",
+  skipped: "skipped by hand",
+  blocked_word: "blocked word",
+  stopped: "stream ended",
+};
+
+/** The label of a reason code; an unknown code is shown as words. */
+export function reasonLabel(code: string): string {
+  return LABELS[code] ?? (code.replace(/[_-]+/g, " ").trim() || "no reason given");
+}

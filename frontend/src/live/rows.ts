@@ -1,0 +1,128 @@
+/** The rows of the chat monitor. A row is never changed, only replaced, so views can compare. */
+import type {
+  ChatEvent,
+  DecisionEvent,
+  EmotionEvent,
+  ModerationEvent,
+  ReplyEvent,
+  StreamEvent,
+  TurnStartedEvent,
+  TurnStatus,
+} from "@/live/events";
+
+interface RowBase {
+  key: string;
+  ts: number;
+}
+
+export interface MessageRow extends RowBase {
+  kind: "message";
+  message: ChatEvent;
+  /** Null while the director has not decided. */
+  decision: DecisionEvent | null;
+  deleted: boolean;
+}
+
+export interface EventRow extends RowBase {
+  kind: "event";
+  event: StreamEvent;
+  decision: DecisionEvent | null;
+}
+
+/** A thumb given to a reply and how far it got on its way to the database. */
+export interface Rating {
+  value: 1 | -1;
+  state: "saving" | "stored" | "failed";
+}
+
+export interface ReplyRow extends RowBase {
+  kind: "reply";
+  turn: string;
+  persona: string;
+  model: string;
+  user: string;
+  /** The text that is answered; empty when the start of the turn was not seen. */
+  prompt: string;
+  messageId: string;
+  text: string;
+  lastSeq: number;
+  emotions: EmotionEvent[];
+  status: "streaming" | TurnStatus;
+  firstTokenMs: number | null;
+  totalMs: number;
+  error: string;
+  rating: Rating | null;
+}
+
+/** Something to know about the list itself: missed events, a moderator's act on a person. */
+export interface NoticeRow extends RowBase {
+  kind: "notice";
+  text: string;
+}
+
+export type Row = MessageRow | EventRow | ReplyRow | NoticeRow;
+
+const replyKey = (turn: string) => `reply:${turn}`;
+
+/** A reply of which nothing is known yet but its turn. */
+export function emptyReply(turn: string, ts: number): ReplyRow {
+  return {
+    kind: "reply",
+    key: replyKey(turn),
+    ts,
+    turn,
+    persona: "",
+    model: "",
+    user: "",
+    prompt: "",
+    messageId: "",
+    text: "",
+    lastSeq: -1,
+    emotions: [],
+    status: "streaming",
+    firstTokenMs: null,
+    totalMs: 0,
+    error: "",
+    rating: null,
+  };
+}
+
+/** The reply with what the start of its turn tells. */
+export function startReply(row: ReplyRow, event: TurnStartedEvent): ReplyRow {
+  return {
+    ...row,
+    persona: event.persona,
+    model: event.model,
+    user: event.user,
+    prompt: event.text,
+    messageId: event.message_id ?? "",
+  };
+}
+
+/** The reply as it ended; its text is the whole that was shown, whatever tokens were seen. */
+export function endReply(row: ReplyRow, event: ReplyEvent): ReplyRow {
+  return {
+    ...row,
+    persona: event.persona,
+    model: event.model,
+    user: event.user,
+    messageId: event.in_reply_to ?? row.messageId,
+    text: event.text,
+    status: event.status,
+    firstTokenMs: event.first_token_ms ?? null,
+    totalMs: event.total_ms ?? 0,
+    error: event.error ?? "",
+  };
+}
+
+/** The notice for a moderator's act that concerns more than one message, null for a deletion. */
+export function moderationNotice(event: ModerationEvent): NoticeRow | null {
+  const texts = {
+    delete: null,
+    timeout: `${event.user ?? "A viewer"} was timed out`,
+    ban: `${event.user ?? "A viewer"} was banned`,
+    clear: "The chat was cleared",
+  };
+  const text = texts[event.kind];
+  return text === null ? null : { kind: "notice", key: `mod:${event.id}`, ts: event.ts, text };
+}

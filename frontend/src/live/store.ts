@@ -1,0 +1,73 @@
+/**
+ * The live data of the app outside React: the timeline and the state of the connection.
+ *
+ * Events are taken in at once and shown once per animation frame, so a burst costs one render.
+ */
+import type { LiveFrame, LiveState } from "@/live/events";
+import type { Rating } from "@/live/rows";
+import type { SocketState } from "@/live/socket";
+import { Timeline, type TimelineView } from "@/live/timeline";
+
+export interface LiveView {
+  timeline: TimelineView;
+  connection: SocketState;
+}
+
+export class LiveStore {
+  private readonly timeline = new Timeline();
+  private readonly listeners = new Set<() => void>();
+  private view: LiveView = { timeline: this.timeline.view(), connection: "connecting" };
+  private connection: SocketState = "connecting";
+  private scheduled = false;
+
+  /** `onState` gets the state in each snapshot; `schedule` runs a function before the next paint. */
+  constructor(
+    private readonly onState: (state: LiveState) => void,
+    private readonly schedule: (flush: () => void) => void = (flush) => void requestAnimationFrame(flush),
+  ) {}
+
+  /** For `useSyncExternalStore`. */
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** For `useSyncExternalStore`: the same object until the next flush. */
+  readonly getSnapshot = (): LiveView => this.view;
+
+  /** Takes in one frame of the feed. */
+  receive(frame: LiveFrame): void {
+    if (frame.type === "snapshot") {
+      this.timeline.applySnapshot(frame.events);
+      this.onState(frame.state);
+    } else if (frame.type === "events") {
+      for (const event of frame.events) this.timeline.apply(event);
+    } else {
+      this.timeline.addGap(frame.missed, Date.now());
+    }
+    this.flushSoon();
+  }
+
+  /** Notes whether the feed is connected. */
+  setConnection(connection: SocketState): void {
+    if (connection === this.connection) return;
+    this.connection = connection;
+    this.flushSoon();
+  }
+
+  /** Notes a thumb on the reply of a turn. */
+  rate(turn: string, rating: Rating | null): void {
+    this.timeline.rate(turn, rating);
+    this.flushSoon();
+  }
+
+  private flushSoon(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.schedule(() => {
+      this.scheduled = false;
+      this.view = { timeline: this.timeline.view(), connection: this.connection };
+      for (const listener of this.listeners) listener();
+    });
+  }
+}

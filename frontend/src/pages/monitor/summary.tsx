@@ -1,0 +1,90 @@
+/** The side panel: small counts, why messages were not answered, who answers, and the keys. */
+import type { LiveState } from "@/live/events";
+import { reasonLabel } from "@/live/reasons";
+import type { Counts } from "@/live/timeline";
+import styles from "@/pages/monitor/summary.module.css";
+
+interface SummaryProps {
+  counts: Counts;
+  brain: LiveState["brain"] | undefined;
+}
+
+/** Counts cover what this page has seen since it was opened. */
+export function Summary({ counts, brain }: SummaryProps) {
+  return (
+    <aside className={styles.panel} aria-label="Summary">
+      <dl className={styles.numbers}>
+        <Figure label="Messages" value={counts.messages} />
+        <Figure label="Answered" value={counts.answered} />
+        <Figure label="Skipped" value={counts.skipped} />
+        <Figure label="Blocked" value={counts.blocked} />
+      </dl>
+      <Reasons counts={counts} />
+      {brain && (
+        <section className={styles.section}>
+          <h2>Brain: {brain.provider}</h2>
+          <p className={styles.text}>{brain.description}</p>
+        </section>
+      )}
+      <Keys />
+    </aside>
+  );
+}
+
+function Figure({ label, value }: { label: string; value: number }) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>{value.toLocaleString("en")}</dd>
+    </div>
+  );
+}
+
+function Reasons({ counts }: { counts: Counts }) {
+  const reasons = [...counts.reasons].sort((a, b) => b[1] - a[1]);
+  const most = reasons[0]?.[1] ?? 1;
+  return (
+    <section className={styles.section}>
+      <h2>Why not answered</h2>
+      {reasons.length === 0 && <p className={styles.text}>Nothing was skipped so far.</p>}
+      <ul className={styles.bars}>
+        {reasons.map(([code, count]) => (
+          <li key={code}>
+            <span>{reasonLabel(code)}</span>
+            <span>{count}</span>
+            <span className={styles.track} aria-hidden>
+              <span style={{ width: `${(100 * count) / most}%` }} />
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+const KEYS = [
+  ["J K", "next, previous"],
+  ["G B", "good, bad reply"],
+  ["Esc", "back to live"],
+  ["M", "mute, unmute"],
+] as const;
+
+function Keys() {
+  return (
+    <section className={`${styles.section} ${styles.keys}`}>
+      <h2>Keys</h2>
+      <dl>
+        {KEYS.map(([keys, action]) => (
+          <div key={keys}>
+            <dt>
+              {keys.split(" ").map((key) => (
+                <kbd key={key}>{key}</kbd>
+              ))}
+            </dt>
+            <dd>{action}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}

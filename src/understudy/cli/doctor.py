@@ -1,0 +1,131 @@
+"""`understudy doctor`: every part, configured? reachable? and the fix when it is not."""
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import typer
+
+from understudy.cli.terminal import ConfigOption, DataOption, JsonOption, print_json, read_settings
+from understudy.config import Settings
+
+_MIN_FREE_BYTES = 500 * 1024 * 1024
+_MARKS = {"ok": "✓", "warning": "!", "broken": "✗"}
+
+
+class Finding(msgspec.Struct):
+    """One line of the doctor: a part, its state (`ok`, `warning`, `broken`) and what to do."""
+
+    part: str
+    state: str
+    detail: str
+
+
+def doctor(
+    data: Path = DataOption, config: Path = ConfigOption, as_json: bool = JsonOption
+) -> None:
+    """Check every part, one line each with its fix; exit code 1 when something is broken."""
+    import asyncio
+
+    settings = read_settings(config, data)
+    findings = asyncio.run(examine(settings))
+    if as_json:
+        print_json(msgspec.to_builtins(findings))
+    else:
+        for finding in findings:
+            typer.echo(f"{_MARKS[finding.state]} {finding.part:<10} {finding.detail}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """All findings, in the order in which the parts depend on each other."""
+    checks: list[Callable[[Settings], Awaitable[Finding]]] = [
+        _data_dir,
+        _database,
+        _brain,
+        _personas,
+        _web_app,
+        _auth,
+    ]
+    return [await check(settings) for check in checks]
+
+
+async def _data_dir(settings: Settings) -> Finding:
+    folder = settings.data_dir
+    existing = next(path for path in [folder, *folder.parents] if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("data", "broken", f"{existing} is not writable: change it with --data")
+    free = shutil.disk_usage(existing).free
+    if free < _MIN_FREE_BYTES:
+        return Finding("data", "warning", f"{folder}: only {free // 2**20} MiB free, make room")
+    return Finding("data", "ok", f"{folder}, {free // 2**30} GiB free")
+
+
+async def _database(settings: Settings) -> Finding:
+    from understudy.storage.engine import Database
+    from understudy.storage.errors import StorageError
+
+    is_file = settings.database_url.startswith("sqlite")
+    if is_file and not Path(settings.database_url.partition("///")[2]).exists():
+        return Finding("database", "ok", "will be created at the first start")
+    try:
+        database = await Database.open(settings.database_url, migrate=False)
+    except StorageError as error:
+        return Finding("database", "broken", str(error))
+    try:
+        problems = await database.check()
+    finally:
+        await database.close()
+    if problems:
+        return Finding("database", "broken", "; ".join(problems))
+    return Finding("database", "ok", database.url)
+
+
+async def _brain(settings: Settings) -> Finding:
+    from understudy.brains.base import BrainError
+    from understudy.brains.router import Router
+
+    try:
+        router = Router.from_settings(settings.brain)
+    except BrainError as error:
+        return Finding("brain", "broken", str(error))
+    detail = f"{router.why}; {router.describe()}"
+    await router.aclose()
+    return Finding("brain", "ok", detail)
+
+
+async def _personas(settings: Settings) -> Finding:
+    from understudy.engine.personas import PersonaNotFound, Personas
+
+    personas = Personas(settings.data_dir / "personas")
+    try:
+        personas.get(settings.persona.default)
+    except PersonaNotFound as error:
+        return Finding("personas", "broken", f"persona.default: {error}")
+    if personas.problems:
+        return Finding("personas", "warning", "; ".join(personas.problems.values()))
+    return Finding("personas", "ok", ", ".join(personas.names()))
+
+
+async def _web_app(settings: Settings) -> Finding:
+    from understudy.web import dist_folder
+
+    if (dist_folder() / "index.html").is_file():
+        return Finding("web app", "ok", "built")
+    return Finding("web app", "warning", "not built: install Node >= 20.19 and use `make run`")
+
+
+async def _auth(settings: Settings) -> Finding:
+    from understudy.server.auth import MIN_SECRET
+
+    secret = settings.auth.secret.get_secret_value()
+    if secret and len(secret) < MIN_SECRET:
+        return Finding("auth", "broken", f"auth.secret is shorter than {MIN_SECRET} characters")
+    if settings.auth_required:
+        return Finding("auth", "ok", "callers need a token: make them with `understudy token`")
+    if not settings.listens_on_loopback:
+        return Finding("auth", "warning", "off although others can reach it: set auth.required")
+    return Finding("auth", "ok", "off: only this machine can reach the server")

@@ -1,0 +1,48 @@
+"""The command itself: its subcommands, and how errors end it."""
+
+import sys
+
+import typer
+
+from understudy import __version__
+from understudy.cli import chat, db, doctor, export, importing, rehearse, serve, token
+from understudy.cli.terminal import CommandFailed, fail
+
+app = typer.Typer(
+    name="understudy",
+    help="A self-hosted AI co-host for live streams that learns from its audience.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("serve")(serve.serve)
+app.command("chat")(chat.chat)
+app.command("rehearse")(rehearse.rehearse)
+app.command("import")(importing.import_recordings)
+app.command("export")(export.export)
+app.command("token")(token.token)
+app.add_typer(db.app, name="db")
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"understudy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    """A self-hosted AI co-host for live streams that learns from its audience."""
+
+
+def main() -> None:
+    """Run the command; an expected error ends it with one sentence and exit code 1."""
+    try:
+        app()
+    except CommandFailed as error:
+        sys.exit(fail(str(error)))

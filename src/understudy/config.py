@@ -1,0 +1,305 @@
+"""One settings tree, read from `understudy.toml`, `.env`, the environment and flags.
+
+Owns names, defaults and where a value came from, so that a mistake is reported with the key, the
+value's type and its source. Does not own what a setting does.
+
+Later sources win: defaults < `understudy.toml` < `.env` < environment < command-line flags.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+ENV_PREFIX = "UNDERSTUDY_"
+ALIASES = {
+    "AI_PROVIDER": "brain.provider",
+    "AI_MODEL": "brain.model",
+}
+"""Names of the source documents that stay valid, and the keys they set."""
+
+
+class SettingsError(Exception):
+    """A setting is unknown or bad; the message is one sentence that names key and source."""
+
+
+class Section(BaseModel):
+    """A section of the settings: unknown keys are errors, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """`[server]`: where it listens and how long streams outlive their readers."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port; 0 takes a free one")
+    data_dir: Path = Field(
+        Path("understudy-data"), description="folder for everything Understudy writes"
+    )
+    cors_origins: list[str] = Field([], description="web origins that may call the API")
+    stream_grace: float = Field(
+        10.0, ge=0, description="seconds a reply goes on after its last reader left; 0 = stop"
+    )
+    run_ttl: float = Field(
+        120.0, ge=0, description="seconds an ended reply can still be resumed token by token"
+    )
+    ping_interval: float = Field(10.0, gt=0, description="seconds between keep-alive comments")
+
+
+class StorageSettings(Section):
+    """`[storage]`: the database behind everything."""
+
+    url: str = Field(
+        "", description="sqlite+aiosqlite:///… or postgresql+asyncpg://…; empty = in the data dir"
+    )
+    queue_rows: int = Field(
+        20_000, ge=100, description="rows that may wait for the disk before writers are held back"
+    )
+
+
+class BusSettings(Section):
+    """`[bus]`: how events travel."""
+
+    url: str = Field("", description="empty = in this process (the only bus so far)")
+
+
+class AuthSettings(Section):
+    """`[auth]`: who may call what."""
+
+    required: bool | None = Field(
+        None, description="ask for tokens; default: only when not listening on loopback"
+    )
+    secret: SecretStr = Field(
+        SecretStr(""), description="signs tokens, at least 32 characters; empty = made on first use"
+    )
+
+
+class LimitSettings(Section):
+    """`[limits]`: token buckets and sizes."""
+
+    per_address: float = Field(600, gt=0, description="requests per minute from one address")
+    per_session: float = Field(60, gt=0, description="messages per minute in one session")
+    per_token: float = Field(600, gt=0, description="requests per minute with one token")
+    burst: float = Field(2.0, ge=1, description="bucket size in multiples of ten seconds' worth")
+    body_bytes: int = Field(65_536, ge=1024, description="largest request body in bytes")
+    message_chars: int = Field(4_000, ge=1, description="longest message in characters")
+    streams: int = Field(500, ge=1, description="replies under way at the same time")
+
+
+class BrainSettings(Section):
+    """`[brain]`: the model that answers."""
+
+    provider: str = Field("auto", description="auto or scripted")
+    model: str = Field("", description="model name; empty = the provider's default")
+    seed: int = Field(0, ge=0, description="makes the scripted brain repeatable; 0 = varied")
+    words_per_second: float = Field(
+        14.0, ge=0, description="pace of the scripted brain; 0 = as fast as it can"
+    )
+    context_tokens: int = Field(
+        3_000, ge=200, description="most tokens of context given to the model (estimated)"
+    )
+    reply_tokens: int = Field(400, ge=16, description="longest reply in tokens (estimated)")
+
+
+class PersonaSettings(Section):
+    """`[persona]`: who the co-host is."""
+
+    default: str = Field("default", description="persona of new sessions and of the stream")
+    name: str = Field("Understudy", description="the co-host's name in chat")
+    aliases: list[str] = Field(
+        ["cohost", "co-host", "undy"], description="other names it listens to"
+    )
+    streamer: str = Field("", description="the streamer's name; empty = the channel's name")
+
+
+class DirectorSettings(Section):
+    """`[director]`: which chat messages get an answer; times in seconds of stream time."""
+
+    cooldown: float = Field(4.0, ge=0, description="pause after a reply")
+    viewer_cooldown: float = Field(
+        20.0, ge=0, description="pause before the same viewer is answered again unless addressed"
+    )
+    max_age: float = Field(15.0, gt=0, description="a waiting message older than this is let go")
+    max_waiting: int = Field(32, ge=1, description="messages that may wait for an answer")
+    quiet_after: float = Field(
+        45.0, ge=0, description="silence after which small talk is answered too; 0 = never"
+    )
+    bots: list[str] = Field(
+        ["nightbot", "streamelements", "streamlabs", "moobot", "fossabot", "wizebot"],
+        description="logins that are never answered",
+    )
+    command_prefix: str = Field("!", description="starts a command in stream chat")
+
+
+class SafetySettings(Section):
+    """`[safety]`: words that are never said or answered."""
+
+    blocked_words: list[str] = Field([], description="extra words kept out, in and out")
+
+
+class Settings(Section):
+    """Everything that can be set, by section."""
+
+    server: ServerSettings = ServerSettings.model_construct()
+    storage: StorageSettings = StorageSettings.model_construct()
+    bus: BusSettings = BusSettings.model_construct()
+    auth: AuthSettings = AuthSettings.model_construct()
+    limits: LimitSettings = LimitSettings.model_construct()
+    brain: BrainSettings = BrainSettings.model_construct()
+    persona: PersonaSettings = PersonaSettings.model_construct()
+    director: DirectorSettings = DirectorSettings.model_construct()
+    safety: SafetySettings = SafetySettings.model_construct()
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory as an absolute path."""
+        return self.server.data_dir.expanduser().absolute()
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL; by default a SQLite file in the data directory."""
+        return self.storage.url or f"sqlite+aiosqlite:///{self.data_dir / 'understudy.db'}"
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.server.host in {"127.0.0.1", "::1", "localhost"}
+
+    @property
+    def auth_required(self) -> bool:
+        """Whether callers need a token."""
+        if self.auth.required is not None:
+            return self.auth.required
+        return not self.listens_on_loopback
+
+
+Values = dict[str, tuple[Any, str]]
+"""Dotted key to (value, description of its source)."""
+
+
+def load_settings(
+    config_file: Path | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read all sources and return the settings; raises `SettingsError` on the first mistake.
+
+    `config_file` must exist when it is given; otherwise `understudy.toml` is read if it is there.
+    `flags` maps dotted keys to values; None values are left out.
+    """
+    values: Values = {}
+    values.update(_from_toml(config_file))
+    if env_file is not None and env_file.is_file():
+        values.update(_from_env(_read_env_file(env_file), f"file {env_file}"))
+    values.update(_from_env(os.environ if env is None else env, "the environment"))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            values[key] = (value, "the command line")
+    return _validate(values)
+
+
+def _from_toml(config_file: Path | None) -> Values:
+    path = config_file or Path("understudy.toml")
+    if not path.is_file():
+        if config_file is not None:
+            raise SettingsError(f"config file {path} is not there: check --config")
+        return {}
+    source = f"file {path}"
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{source} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{source} cannot be read: {error.strerror}") from None
+    values: Values = {}
+    for section, content in document.items():
+        if not isinstance(content, dict):
+            raise SettingsError(f"{section} is not a section: write [{section}] (in {source})")
+        _check_section(section, source)
+        for key, value in cast(dict[str, Any], content).items():
+            values[f"{section}.{key}"] = (value, source)
+    return values
+
+
+def _read_env_file(env_file: Path) -> dict[str, str]:
+    try:
+        return {name: value or "" for name, value in dotenv_values(env_file).items()}
+    except UnicodeDecodeError:
+        raise SettingsError(f"file {env_file} is not UTF-8: save it as UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"file {env_file} cannot be read: {error.strerror}") from None
+
+
+def _from_env(env: Mapping[str, str], source: str) -> Values:
+    values: Values = {}
+    for name, key in ALIASES.items():
+        if env.get(name):
+            values[key] = (env[name], f"{name} in {source}")
+    for name, value in env.items():
+        if not name.startswith(ENV_PREFIX) or "__" not in name:
+            continue
+        section, _, key = name.removeprefix(ENV_PREFIX).partition("__")
+        values[f"{section}.{key}".lower()] = (value, f"{name} in {source}")
+    return values
+
+
+def _validate(values: Values) -> Settings:
+    tree: dict[str, dict[str, Any]] = {}
+    for key, (value, source) in values.items():
+        section, _, name = key.partition(".")
+        _check_known(section, name, source)
+        tree.setdefault(section, {})[name] = _parse_list(section, name, value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, values)) from None
+
+
+def _check_section(section: str, source: str) -> None:
+    if section not in Settings.model_fields:
+        known = ", ".join(Settings.model_fields)
+        raise SettingsError(f"[{section}] is not a section: use one of {known} (in {source})")
+
+
+def _check_known(section: str, name: str, source: str) -> None:
+    _check_section(section, source)
+    fields = section_fields(section)
+    if name not in fields:
+        known = ", ".join(fields)
+        raise SettingsError(
+            f"{section}.{name} is not a setting: [{section}] has {known} (in {source})"
+        )
+
+
+def section_fields(section: str) -> dict[str, Any]:
+    """The fields of a section by name, as pydantic describes them."""
+    model = cast(type[Section], type(getattr(Settings(), section)))
+    return dict(model.model_fields)
+
+
+def _parse_list(section: str, name: str, value: Any) -> Any:
+    """Environment variables give lists as JSON or separated by commas."""
+    if not isinstance(value, str) or section_fields(section)[name].annotation != list[str]:
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _explain(error: ValidationError, values: Values) -> str:
+    first = error.errors(include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"][:2])
+    value, source = values[key]
+    # The value itself stays out of the message: it may be a secret.
+    return f"{key} is not valid: {first['msg']}, got {type(value).__name__} (from {source})"

@@ -1,0 +1,228 @@
+"""One stream's chat, from the raw event to the started reply.
+
+Owns the order of things in a channel: clean, filter, publish, decide, answer. Events of a channel
+are handled one after another; replies are made in tasks of their own. Does not choose
+(`director`) and does not make replies (`turns`).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from understudy.config import Settings
+from understudy.engine.addressing import AddressReader
+from understudy.engine.clock import Clock, SimulatedClock
+from understudy.engine.director import Candidate, Director, Outcome, removes
+from understudy.engine.runs import Run
+from understudy.engine.turns import Busy, TurnRequest, Turns
+from understudy.events import ChatMessage, Decision, Event, Moderation, StreamEvent
+from understudy.safety.moderation import InputFilter
+from understudy.safety.text import clean
+from understudy.storage.errors import StorageError
+from understudy.storage.rows import ExperienceOrigin
+
+logger = logging.getLogger(__name__)
+
+RECENT_CHAT = 30
+"""Messages of the room kept as context for a reply."""
+WORDS_PER_SECOND = 3.0
+"""Pace of speech, used to tell how long a reply holds the floor in simulated time."""
+
+StreamInput = ChatMessage | StreamEvent | Moderation
+
+
+class Channel:
+    """Handles the events of one channel with a director of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        turns: Turns,
+        publish: Callable[[Event], Awaitable[None]],
+        *,
+        clock: Clock | None = None,
+        origin: ExperienceOrigin = "stream",
+        run_prefix: str = "",
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._turns = turns
+        self._publish = publish
+        self._clock = clock or Clock()
+        self._origin = origin
+        self._run_prefix = run_prefix
+        self._streamer = settings.persona.streamer or name
+        cohost = [settings.persona.name, *settings.persona.aliases]
+        self.director = Director(settings.director, AddressReader(cohost, [self._streamer]))
+        self._filter = InputFilter(settings.safety.blocked_words)
+        self._recent: deque[ChatMessage] = deque(maxlen=RECENT_CHAT)
+        self._turn: tuple[Run, Candidate] | None = None
+        self._watching: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def session(self) -> str:
+        """Id of the session that holds the channel's conversation."""
+        return f"{self._run_prefix or 'channel_'}{self.name}"
+
+    async def receive(self, event: StreamInput) -> None:
+        """Handle the next event of this channel."""
+        now = self._clock.now()
+        if isinstance(event, ChatMessage):
+            await self._receive_message(event, now)
+        elif isinstance(event, StreamEvent):
+            await self._publish(event)
+            await self._record(self.director.consider_event(event, now), now)
+        else:
+            await self._receive_moderation(event, now)
+        await self._step(now)
+
+    async def advance(self, to: int) -> None:
+        """In simulated time: do everything that falls due until `to`."""
+        while (wake := self.director.wake_at()) is not None and wake <= to:
+            await self._step(max(wake, self._clock.now()))
+
+    async def mute(self, muted: bool) -> None:
+        """Stop or start answering; muting also ends the reply under way."""
+        self.director.muted = muted
+        if muted:
+            self.skip()
+            settled = self.director.dismiss("muted", "The co-host was muted.")
+            await self._record(settled, self._clock.now())
+
+    def skip(self) -> bool:
+        """End the reply under way; False when there is none."""
+        return self._turn is not None and self._turn[0].stop("stopped")
+
+    async def close(self) -> None:
+        """Settle what still waits and let the reply under way end."""
+        self._closed = True
+        if self._timer:
+            self._timer.cancel()
+        settled = self.director.dismiss("stream_ended", "The stream ended first.")
+        await self._record(settled, self._clock.now())
+        while self._watching:
+            await asyncio.wait(self._watching)
+
+    async def _receive_message(self, message: ChatMessage, now: int) -> None:
+        text = clean(message.text)
+        if text != message.text:
+            message = msgspec.structs.replace(message, text=text)
+        await self._publish(message)
+        verdict = self._filter.check(text)
+        if not verdict.allowed:
+            blocked = Outcome(message, "blocked", verdict.rule, verdict.detail)
+            await self._record([blocked], now)
+            return
+        await self._record(self.director.consider(message, now), now)
+        self._recent.append(message)
+
+    async def _receive_moderation(self, act: Moderation, now: int) -> None:
+        await self._publish(act)
+        kept = [message for message in self._recent if not removes(act, message)]
+        if len(kept) != len(self._recent):
+            self._recent = deque(kept, maxlen=RECENT_CHAT)
+        await self._record(self.director.moderate(act), now)
+        if self._turn is not None and removes(act, self._turn[1].source):
+            self.skip()
+
+    async def _step(self, now: int) -> None:
+        """Let go of what is too old, answer what is next, and set the timer for the rest."""
+        if isinstance(self._clock, SimulatedClock):
+            self._clock.set(now)
+        await self._record(self.director.expire(now), now)
+        if not self._closed and (candidate := self.director.pick(now)) is not None:
+            await self._answer(candidate, now)
+        self._schedule()
+
+    async def _answer(self, candidate: Candidate, now: int) -> None:
+        source = candidate.source
+        request = self._request(candidate, now)
+        try:
+            run = await self._turns.start(request)
+        except (Busy, StorageError) as error:
+            self.director.finished(now)
+            await self._record([Outcome(source, "skipped", "unavailable", f"{error}.")], now)
+            return
+        outcome = Outcome(source, "answered", candidate.reason, candidate.detail, candidate.score)
+        await self._record([outcome], now, turn=run.id)
+        self._turn = (run, candidate)
+        if isinstance(self._clock, SimulatedClock):
+            await self._conclude(run, now)
+        else:
+            watcher = asyncio.create_task(self._watch(run), name=f"watch {run.id}")
+            self._watching.add(watcher)
+            watcher.add_done_callback(self._watching.discard)
+
+    async def _conclude(self, run: Run, now: int) -> None:
+        """Simulated time: the reply is made at once and holds the floor as if it were spoken."""
+        reply = await run.result()
+        self._turn = None
+        spoken_ms = int(len(reply.text.split()) / WORDS_PER_SECOND * 1000)
+        self.director.finished(now + spoken_ms)
+
+    async def _watch(self, run: Run) -> None:
+        await run.ended.wait()
+        self._turn = None
+        self.director.finished(self._clock.now())
+        await self._step(self._clock.now())
+
+    def _request(self, candidate: Candidate, now: int) -> TurnRequest:
+        source = candidate.source
+        thanks = isinstance(source, StreamEvent)
+        return TurnRequest(
+            session=self.session,
+            user=source.user,
+            viewer=source.display_name,
+            text=source.text or (f"({source.kind})" if thanks else ""),
+            persona=self._settings.persona.default,
+            recent_chat=tuple(message for message in self._recent if message.id != source.id),
+            channel=self.name,
+            streamer=self._streamer,
+            origin=self._origin,
+            in_reply_to=source.id,
+            task="thanks" if thanks else "chat",
+            event=source.kind if thanks else "",
+            amount=source.amount if thanks else 0,
+            run=f"{self._run_prefix}{source.id}" if self._run_prefix else "",
+            ts=now,
+        )
+
+    async def _record(self, outcomes: list[Outcome], now: int, turn: str = "") -> None:
+        for outcome in outcomes:
+            source = outcome.source
+            await self._publish(
+                Decision(
+                    id=f"{source.id}:decision",
+                    channel=self.name,
+                    ts=now,
+                    message_id=source.id,
+                    message_ts=source.ts,
+                    user=source.user,
+                    action=outcome.action,
+                    reason=outcome.reason,
+                    detail=outcome.detail,
+                    score=outcome.score,
+                    turn=turn,
+                )
+            )
+
+    def _schedule(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        wake = self.director.wake_at()
+        if isinstance(self._clock, SimulatedClock) or self._closed or wake is None:
+            return
+        delay = self._clock.real_seconds(wake - self._clock.now())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        task = asyncio.create_task(self._step(self._clock.now()), name=f"wake {self.name}")
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)

@@ -1,0 +1,213 @@
+"""Chooses which chat messages are answered, and says why each other one is not.
+
+A pure state machine for one channel: it is told of messages, moderation and time, and returns
+decisions. Every message it is shown ends in exactly one `Outcome`. It does no I/O and reads no
+clock, so a rehearsal at any speed decides the same. Does not speak (`channel`, `turns`).
+"""
+
+from collections import OrderedDict
+
+import msgspec
+
+from understudy.config import DirectorSettings
+from understudy.engine.addressing import Addressing, AddressReader
+from understudy.events import ChatMessage, DecisionAction, Moderation, StreamEvent
+
+MAX_VIEWERS = 10_000
+"""Viewers whose last answer is remembered; older ones count as never answered."""
+
+_ROLE_BONUS = {"streamer": 2.0, "moderator": 0.5, "vip": 0.25, "subscriber": 0.25, "viewer": 0.0}
+_EVENT_SCORE = {"raid": 6.0, "gift": 5.0, "sub": 4.5, "resub": 4.5, "cheer": 4.0, "follow": 2.5}
+_FIRST_BONUS = 0.5
+_RECENT_PENALTY = 1.5
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A message or stream event that waits for an answer."""
+
+    source: ChatMessage | StreamEvent
+    reason: str
+    detail: str
+    score: float
+    since: int
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The final word on one message; becomes a `Decision` event."""
+
+    source: ChatMessage | StreamEvent
+    action: DecisionAction
+    reason: str
+    detail: str
+    score: float = 0.0
+
+
+class Director:
+    """Keeps the waiting candidates of one channel and picks the next one to answer."""
+
+    def __init__(self, settings: DirectorSettings, reader: AddressReader) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._bots = {bot.casefold() for bot in settings.bots}
+        self._waiting: dict[str, Candidate] = {}
+        self._answered: OrderedDict[str, int] = OrderedDict()
+        self._speaking = False
+        self._free_at = 0
+        self._last_message_at: int | None = None
+        self.muted = False
+
+    def consider(self, message: ChatMessage, now: int) -> list[Outcome]:
+        """Take in a message; returns the outcomes it settles, its own or those it displaces."""
+        quiet = self._is_quiet(now)
+        self._last_message_at = now
+        refusal = self._refusal(message)
+        if refusal is not None:
+            return [Outcome(message, "skipped", *refusal)]
+        reading = self._reader.read(message)
+        ground = self._ground(message, reading, quiet)
+        if ground is None:
+            return [Outcome(message, "skipped", *_why_not(reading))]
+        reason, detail, score = ground
+        return self._enqueue(Candidate(message, reason, detail, self._weigh(message, score), now))
+
+    def consider_event(self, event: StreamEvent, now: int) -> list[Outcome]:
+        """Take in a stream event; those without thanks to say are skipped."""
+        score = _EVENT_SCORE.get(event.kind)
+        if score is None:
+            return [Outcome(event, "skipped", "no_template", "There is nothing to say to it.")]
+        if self.muted:
+            return [Outcome(event, "skipped", "muted", "The co-host is muted.")]
+        return self._enqueue(
+            Candidate(event, "stream_event", f"A {event.kind} deserves thanks.", score, now)
+        )
+
+    def moderate(self, act: Moderation) -> list[Outcome]:
+        """Drop waiting messages that a moderator removed."""
+        gone = [c for c in self._waiting.values() if removes(act, c.source)]
+        return [
+            self._drop(c, "deleted", "A moderator removed it before it was answered.") for c in gone
+        ]
+
+    def expire(self, now: int) -> list[Outcome]:
+        """Let go of candidates that waited longer than `max_age`."""
+        limit = now - int(self._settings.max_age * 1000)
+        old = [c for c in self._waiting.values() if c.since < limit]
+        detail = f"It waited more than {self._settings.max_age:g} s behind other messages."
+        return [self._drop(c, "expired", detail) for c in old]
+
+    def pick(self, now: int) -> Candidate | None:
+        """The best waiting candidate when the co-host may speak now; it is taken off the list."""
+        if self._speaking or self.muted or now < self._free_at or not self._waiting:
+            return None
+        best = max(self._waiting.values(), key=lambda c: (self._current_score(c, now), -c.since))
+        del self._waiting[best.source.id]
+        self._speaking = True
+        self._remember(best.source.user, now)
+        return best
+
+    def finished(self, at: int) -> None:
+        """The reply ended (or will have ended) at `at`; the cooldown runs from there."""
+        self._speaking = False
+        self._free_at = at + int(self._settings.cooldown * 1000)
+
+    def wake_at(self) -> int | None:
+        """When to call `expire` and `pick` next, None while only an event can change anything."""
+        if not self._waiting or self.muted:
+            return None
+        oldest = min(c.since for c in self._waiting.values())
+        expiry = oldest + int(self._settings.max_age * 1000) + 1
+        return expiry if self._speaking else min(self._free_at, expiry)
+
+    def dismiss(self, reason: str, detail: str) -> list[Outcome]:
+        """Settle everything that still waits, as when the stream ends or the co-host is muted."""
+        return [self._drop(c, reason, detail) for c in list(self._waiting.values())]
+
+    def _refusal(self, message: ChatMessage) -> tuple[str, str] | None:
+        if self._reader.is_cohost(message.user):
+            return "own_message", "It is the co-host's own message."
+        if message.user.casefold() in self._bots:
+            return "bot", f"{message.user} is a bot."
+        if message.text.startswith((self._settings.command_prefix, "/")):
+            return "command", "It is a command, not talk."
+        if self.muted:
+            return "muted", "The co-host is muted."
+        return None
+
+    def _ground(
+        self, message: ChatMessage, reading: Addressing, quiet: bool
+    ) -> tuple[str, str, float] | None:
+        if reading.to_cohost:
+            if message.reply_to and self._reader.is_cohost(message.reply_to_user):
+                return "reply_to_cohost", "It replies to the co-host.", 3.0
+            return "mention", "It speaks to the co-host.", 3.0
+        if reading.to_other:
+            return None
+        if reading.question:
+            return "question", "It asks the room a question.", 1.0
+        if quiet and any(character.isalnum() for character in message.text):
+            return "quiet_chat", "The chat was quiet, so small talk is welcome.", 0.5
+        return None
+
+    def _weigh(self, message: ChatMessage, score: float) -> float:
+        first = _FIRST_BONUS if message.first else 0.0
+        return score + _ROLE_BONUS[message.role] + first
+
+    def _current_score(self, candidate: Candidate, now: int) -> float:
+        """The score now: a viewer answered a moment ago stands back for others."""
+        last = self._answered.get(candidate.source.user)
+        if last is None or now - last > self._settings.viewer_cooldown * 1000:
+            return candidate.score
+        return candidate.score - _RECENT_PENALTY
+
+    def _enqueue(self, candidate: Candidate) -> list[Outcome]:
+        settled = self._supersede(candidate)
+        self._waiting[candidate.source.id] = candidate
+        if len(self._waiting) > self._settings.max_waiting:
+            weakest = min(self._waiting.values(), key=lambda c: (c.score, c.since))
+            detail = f"{self._settings.max_waiting} better messages were waiting."
+            settled.append(self._drop(weakest, "outranked", detail))
+        return settled
+
+    def _supersede(self, candidate: Candidate) -> list[Outcome]:
+        """A viewer has one waiting message: a newer one of at least its score replaces it."""
+        if isinstance(candidate.source, StreamEvent):
+            return []
+        rivals = [
+            c
+            for c in self._waiting.values()
+            if isinstance(c.source, ChatMessage)
+            and c.source.user == candidate.source.user
+            and c.score <= candidate.score
+        ]
+        return [self._drop(c, "superseded", "The same viewer wrote again.") for c in rivals]
+
+    def _drop(self, candidate: Candidate, reason: str, detail: str) -> Outcome:
+        del self._waiting[candidate.source.id]
+        return Outcome(candidate.source, "skipped", reason, detail, candidate.score)
+
+    def _remember(self, user: str, now: int) -> None:
+        self._answered[user] = now
+        self._answered.move_to_end(user)
+        if len(self._answered) > MAX_VIEWERS:
+            self._answered.popitem(last=False)
+
+    def _is_quiet(self, now: int) -> bool:
+        quiet_ms = self._settings.quiet_after * 1000
+        if not quiet_ms or self._last_message_at is None:
+            return False
+        return now - self._last_message_at >= quiet_ms
+
+
+def removes(act: Moderation, source: ChatMessage | StreamEvent) -> bool:
+    """Whether a moderator's act takes `source` out of the chat."""
+    if act.kind == "delete":
+        return source.id == act.message_id
+    if act.kind == "clear":
+        return isinstance(source, ChatMessage)
+    return source.user == act.user
+
+
+def _why_not(reading: Addressing) -> tuple[str, str]:
+    if reading.to_other:
+        return "addressed_to_other", "It speaks to somebody else."
+    return "not_addressed", "It neither speaks to the co-host nor asks anything."

@@ -1,0 +1,1 @@
+"""Where replies and events go: the live feed of dashboards and overlays."""

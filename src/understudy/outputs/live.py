@@ -1,0 +1,133 @@
+"""The live feed: every event of the streams, numbered, for dashboards and overlays.
+
+Owns one bounded log of encoded events. A viewer is a position in it, so the cost of an event does
+not depend on how many watch, each event is encoded once, and a viewer that stops reading holds up
+nobody. Does not own sockets (`server`).
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+
+import msgspec
+
+from understudy.bus import Bus, EventLog
+from understudy.events import Event, encode
+
+FEED_EVENTS = 16_384
+"""Events kept for viewers that are behind or come back."""
+SNAPSHOT_EVENTS = 200
+FRAME_EVENTS = 512
+"""Most events in one frame."""
+
+
+class LiveEvent(msgspec.Struct, frozen=True):
+    """An event as the feed keeps it: what a viewer filters by, and its JSON."""
+
+    channel: str
+    kind: type[Event]
+    data: bytes
+
+
+class LiveFeed:
+    """Reads the bus and numbers what it reads."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.id = secrets.token_hex(4)
+        self.log: EventLog[LiveEvent] = EventLog(FEED_EVENTS)
+        self._bus = bus
+        self._subscription = bus.subscribe("live feed", capacity=FEED_EVENTS, lossless=True)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._task = asyncio.create_task(self._run(), name="live feed")
+
+    async def close(self) -> None:
+        """Stop reading and let every viewer end."""
+        self._bus.unsubscribe(self._subscription)
+        if self._task:
+            await self._task
+        self.log.close()
+
+    def position(self, since: str) -> int | None:
+        """The sequence number in an id `<feed>:<seq>` of this feed that it can still go on from."""
+        feed, _, number = since.rpartition(":")
+        if feed != self.id or not number.isdecimal():
+            return None
+        seq = int(number)
+        return seq if self.log.first_seq - 1 <= seq <= self.log.last_seq else None
+
+    async def _run(self) -> None:
+        while events := await self._subscription.batch():
+            for event in events:
+                self.log.append(LiveEvent(event.channel, type(event), encode(event)))
+
+
+class LiveView:
+    """One viewer: turns the feed into the frames it is sent, at its own pace."""
+
+    def __init__(
+        self,
+        feed: LiveFeed,
+        state: Callable[[], dict[str, object]],
+        *,
+        kinds: tuple[type[Event], ...] = (),
+        channel: str = "",
+    ) -> None:
+        self._feed = feed
+        self._state = state
+        self._kinds = kinds
+        self._channel = channel
+        self._seq = feed.log.last_seq
+
+    def open(self, since: str = "") -> bytes:
+        """The first frame: what was missed since `since`, or else a snapshot."""
+        position = self._feed.position(since) if since else None
+        if position is not None:
+            self._seq = position
+            return self._next() or self._frame([])
+        recent = self._feed.log.after(max(0, self._feed.log.last_seq - SNAPSHOT_EVENTS))
+        self._seq = self._feed.log.last_seq
+        state = msgspec.json.encode(self._state())
+        events = b",".join(entry.data for _, entry in recent if self._wants(entry))
+        return b'{"type":"snapshot","id":"%b","state":%b,"events":[%b]}' % (
+            self._id(),
+            state,
+            events,
+        )
+
+    async def frame(self, timeout: float) -> bytes | None:
+        """The next frame; None when `timeout` seconds passed without one or the feed closed."""
+        while (frame := self._next()) is None:
+            if self._feed.log.closed or not await self._feed.log.changed(timeout):
+                return None
+        return frame
+
+    @property
+    def ended(self) -> bool:
+        """Whether the feed has closed and everything was sent."""
+        return self._feed.log.closed and self._seq >= self._feed.log.last_seq
+
+    def _next(self) -> bytes | None:
+        missed = self._feed.log.first_seq - self._seq - 1
+        if missed > 0:
+            self._seq += missed
+            return b'{"type":"gap","missed":%d}' % missed
+        while batch := self._feed.log.after(self._seq, FRAME_EVENTS):
+            self._seq = batch[-1][0]
+            wanted = [entry.data for _, entry in batch if self._wants(entry)]
+            if wanted:
+                return self._frame(wanted)
+        return None
+
+    def _frame(self, events: list[bytes]) -> bytes:
+        return b'{"type":"events","id":"%b","events":[%b]}' % (self._id(), b",".join(events))
+
+    def _id(self) -> bytes:
+        return b"%b:%d" % (self._feed.id.encode(), self._seq)
+
+    def _wants(self, entry: LiveEvent) -> bool:
+        return (not self._kinds or issubclass(entry.kind, self._kinds)) and (
+            not self._channel or entry.channel == self._channel
+        )

@@ -1,0 +1,104 @@
+"""Errors as `application/problem+json` (RFC 9457): type, title, status, detail.
+
+Owns the form of every error the HTTP API answers with. Each detail is one sentence that says what
+is wrong and what to do.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from understudy.brains.base import BrainError
+from understudy.engine.personas import PersonaError, PersonaNotFound
+from understudy.engine.sessions import SessionEnded, SessionNotFound
+from understudy.engine.turns import Busy
+from understudy.storage.chat_log import InvalidCursor
+from understudy.storage.errors import StorageError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An error answer; raise it anywhere in a route."""
+
+    def __init__(
+        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def problem_body(status: int, detail: str) -> bytes:
+    """The problem document."""
+    title = HTTPStatus(status).phrase
+    return msgspec.json.encode(
+        {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    )
+
+
+def problem_response(
+    status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The problem document as a response."""
+    return Response(
+        problem_body(status, detail), status, media_type=MEDIA_TYPE, headers=dict(headers or {})
+    )
+
+
+_STATUS: dict[type[Exception], int] = {
+    SessionNotFound: 404,
+    SessionEnded: 409,
+    PersonaNotFound: 404,
+    PersonaError: 422,
+    Busy: 503,
+    BrainError: 502,
+    InvalidCursor: 422,
+    StorageError: 503,
+}
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every error of `app` a problem document."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    for error in _STATUS:
+        app.add_exception_handler(error, _on_room_error)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error.status, error.detail, error.headers)
+
+
+async def _on_http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem_response(error.status_code, str(error.detail), error.headers)
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return problem_response(422, "the body is not valid JSON: send one JSON object")
+    where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+    return problem_response(422, f"{where} is not valid: {first['msg']}")
+
+
+async def _on_room_error(_: Request, error: Exception) -> Response:
+    status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return problem_response(status, str(error), headers)
+
+
+async def _on_unexpected(_: Request, error: Exception) -> Response:
+    # Starlette logs the traceback; the caller learns nothing of the inside.
+    return problem_response(500, "something failed inside Understudy: see the server's log")

@@ -1,0 +1,1 @@
+"""The HTTP routes and sockets, one module per part of the contract."""

@@ -1,0 +1,90 @@
+"""What the routes work with: the rooms below, wired by the composition root."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from fastapi import Request, WebSocket
+
+from understudy import __version__
+from understudy.brains.router import Router
+from understudy.bus import Bus
+from understudy.config import Settings
+from understudy.engine.channels import Channels
+from understudy.engine.commands import Commands
+from understudy.engine.personas import Personas
+from understudy.engine.sessions import SessionManager
+from understudy.engine.turns import Turns
+from understudy.outputs.live import LiveFeed
+from understudy.safety.limits import RateLimiter
+from understudy.server.auth import Tickets
+from understudy.server.metrics import Metrics
+from understudy.sources.rehearsal import Rehearsals
+from understudy.storage.chat_log import ChatArchive
+from understudy.storage.contexts import Contexts
+from understudy.storage.engine import Database
+from understudy.storage.experiences import Experiences
+from understudy.storage.log_writer import LogWriter
+from understudy.storage.overlay_keys import OverlayKeys
+from understudy.storage.sessions import Sessions
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Token buckets by what they count."""
+
+    address: RateLimiter
+    session: RateLimiter
+    token: RateLimiter
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a route may use."""
+
+    settings: Settings
+    secret: str
+    database: Database
+    bus: Bus
+    log: LogWriter
+    stored_sessions: Sessions
+    contexts: Contexts
+    archive: ChatArchive
+    experiences: Experiences
+    overlay_keys: OverlayKeys
+    sessions: SessionManager
+    personas: Personas
+    commands: Commands
+    router: Router
+    turns: Turns
+    channels: Channels
+    feed: LiveFeed
+    rehearsals: Rehearsals
+    limits: Limits
+    metrics: Metrics
+    problems: Callable[[], list[str]]
+    ready: Callable[[], Awaitable[dict[str, str]]]
+    tickets: Tickets = field(default_factory=Tickets)
+    started: float = field(default_factory=time.monotonic)
+
+    def state(self) -> dict[str, object]:
+        """What the web app shows in its top bar."""
+        return {
+            "cohost": self.settings.persona.name,
+            "persona": self.settings.persona.default,
+            "brain": {
+                "provider": self.router.brain.name,
+                "model": self.router.brain.model,
+                "description": self.router.describe(),
+                "why": self.router.why,
+            },
+            "channels": self.channels.names(),
+            "muted": self.channels.muted,
+            "version": __version__,
+        }
+
+
+def services_of(connection: Request | WebSocket) -> Services:
+    """The services of the application that a request or socket belongs to."""
+    services: Services = connection.app.state.services
+    return services

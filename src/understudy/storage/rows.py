@@ -1,0 +1,102 @@
+"""The rows the log writer takes, one struct per table it writes.
+
+Owns their fields; `storage.log_sql` says how they become columns. All times are integer
+milliseconds since the epoch, UTC. Text must be free of NUL characters and lone surrogates, which
+no database can store: such a row is parked (see `LogWriter`).
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from understudy.events import ChatMessage, Decision, Moderation, StreamEvent, TurnStatus
+
+ExperienceOrigin = Literal["web", "stream", "rehearsal"]
+"""Where an exchange took place."""
+
+
+class ChatRow(msgspec.Struct, frozen=True, gc=False):
+    """A chat message; stored once per channel, time and message id."""
+
+    event: ChatMessage
+
+
+class DecisionRow(msgspec.Struct, frozen=True, gc=False):
+    """The fate of the message sent at `message_ts`; the last decision about a message stands."""
+
+    event: Decision
+    message_ts: int
+
+
+class StreamEventRow(msgspec.Struct, frozen=True, gc=False):
+    """A sub, raid, cheer and the like; stored once per channel, time and event id."""
+
+    event: StreamEvent
+
+
+class ModerationRow(msgspec.Struct, frozen=True, gc=False):
+    """A moderator's act; stored once per channel, time and event id."""
+
+    event: Moderation
+
+
+class SessionMessageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a conversation; stored once per id. `run` is the turn that made a reply."""
+
+    id: str
+    session: str
+    ts: int
+    role: Literal["user", "assistant"]
+    user: str
+    text: str
+    run: str = ""
+    status: TurnStatus = "complete"
+
+
+class ExperienceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange as the model saw it; stored once per id, which is the id of its run.
+
+    `prompt_messages` are `{"role", "content"}` objects, `prompt_text` the bare message that was
+    answered, `context_account` anything JSON can hold. `in_reply_to` is a chat message's id.
+    """
+
+    id: str
+    ts: int
+    channel: str
+    session: str
+    user: str
+    persona: str
+    model: str
+    prompt_messages: list[dict[str, str]]
+    prompt_text: str
+    response: str
+    status: TurnStatus
+    in_reply_to: str = ""
+    context_account: Any = None
+    first_token_ms: int | None = None
+    total_ms: int = 0
+    origin: ExperienceOrigin = "web"
+
+
+class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A judgement of an experience; stored once per id. `value` is above 0 when it was good."""
+
+    id: str
+    experience: str
+    ts: int
+    kind: str
+    value: float
+    by: str = ""
+    note: str = ""
+
+
+LogRow = (
+    ChatRow
+    | DecisionRow
+    | StreamEventRow
+    | ModerationRow
+    | SessionMessageRow
+    | ExperienceRow
+    | FeedbackRow
+)
+"""Everything the log writer can make durable."""
