@@ -77,7 +77,7 @@ test: $(TEST_TOOLS) $(NODE_MODULES) ## Prove it: linters, types, Python, web and
 lint: $(TEST_TOOLS) ## Check style, import rules, Dockerfile and compose file
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	@if [ -x $(BIN)/hadolint ]; then set -x; $(BIN)/hadolint Dockerfile; \
 		else echo "hadolint skipped: there is no build of it for this platform"; fi
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml

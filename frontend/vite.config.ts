@@ -1,7 +1,7 @@
 /** The web app: `index.html` and its hashed assets. */
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
-import { OUT_DIR, shared } from "./vite.shared";
+import { OUT_DIR, shared } from "./vite.shared.ts";
 
 export default defineConfig({
   ...shared,

@@ -1,7 +1,7 @@
 /** The overlays, built after the app into the same folder, for the old engine inside OBS. */
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
-import { OUT_DIR, shared } from "./vite.shared";
+import { OUT_DIR, shared } from "./vite.shared.ts";
 
 export default defineConfig({
   ...shared,

@@ -5,7 +5,8 @@ replies get their end frames, the bus runs dry, the log is flushed, the database
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 
 from understudy.brains.router import Router
@@ -17,7 +18,7 @@ from understudy.engine.channels import Channels
 from understudy.engine.clock import Clock
 from understudy.engine.commands import Commands
 from understudy.engine.personas import Personas
-from understudy.engine.reply import ReplyStream
+from understudy.engine.reply import EMOTIONS, ReplyStream
 from understudy.engine.sessions import SessionManager
 from understudy.engine.turns import Turns
 from understudy.events import Event, Reply
@@ -36,6 +37,12 @@ from understudy.storage.experiences import Experiences, RatedAnswer
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.overlay_keys import OverlayKeys
 from understudy.storage.sessions import Sessions
+
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 2.0
+"""How long a stop waits for the last rows when the disk refuses them."""
 
 
 class Application:
@@ -83,7 +90,7 @@ class Application:
         self._exit.push_async_callback(database.close)
         log = LogWriter(database, queue_rows=settings.storage.queue_rows)
         await log.start()
-        self._exit.push_async_callback(log.close)
+        self._exit.push_async_callback(log.close, FLUSH_SECONDS)
         bus = Bus()
         archive = Archive(bus, log)
         archive.start()
@@ -100,12 +107,12 @@ class Application:
     ) -> Services:
         settings = self.settings
         personas.get(settings.persona.default)
-        stored_sessions, contexts = Sessions(database), Contexts(database)
+        contexts = Contexts(database)
         experiences = Experiences(database)
         recall = _recall_from(experiences)
         router = Router.from_settings(settings.brain, recall=recall)
         self._exit.push_async_callback(router.aclose)
-        sessions = SessionManager(stored_sessions)
+        sessions = SessionManager(Sessions(database))
         metrics = Metrics()
         build = _TurnBuilder(settings, sessions, personas, log, metrics.observe, recall)
         turns = build(router, bus.publish)
@@ -137,7 +144,6 @@ class Application:
             database=database,
             bus=bus,
             log=log,
-            stored_sessions=stored_sessions,
             contexts=contexts,
             archive=ChatArchive(database),
             experiences=experiences,
@@ -169,7 +175,10 @@ class Application:
         """Run `work` in a task that ends with the application."""
 
         async def run() -> None:
-            await work
+            try:
+                await work
+            except OSError as error:
+                logger.warning("%s ended: %s", name, error)
 
         task = asyncio.create_task(run(), name=name)
 
@@ -232,8 +241,8 @@ class _TurnBuilder:
         brain: BrainSettings = self._settings.brain.model_copy(update=changes)
         return self(Router.from_settings(brain, recall=self._recall), publish, clock)
 
-    def _reply_stream(self) -> ReplyStream:
-        return ReplyStream(self.output_filter)
+    def _reply_stream(self, emotions: Collection[str]) -> ReplyStream:
+        return ReplyStream(self.output_filter, {*EMOTIONS, *emotions})
 
 
 def _recall_from(experiences: Experiences) -> Recall:

@@ -208,6 +208,36 @@ async def test_closing_an_empty_log_ends_waiting_readers() -> None:
     assert await read_all(log) == []
 
 
+# --- waiting for a change
+
+
+@pytest.mark.parametrize("within", [None, 60.0])
+async def test_an_append_and_the_close_wake_who_waits_for_a_change(within: float | None) -> None:
+    log: EventLog[int] = EventLog()
+    one, two = (asyncio.create_task(log.changed(within)) for _ in range(2))
+    await settle()
+    log.append(1)
+    assert await one is True
+    assert await two is True
+    third = asyncio.create_task(log.changed(within))
+    await settle()
+    assert not third.done()
+    log.close()
+    assert await third is True
+
+
+async def test_waiting_for_a_change_can_end_without_one() -> None:
+    log: EventLog[int] = EventLog()
+    patient = asyncio.create_task(log.changed())
+    assert await log.changed(within=0) is False
+    assert not patient.done()
+    log.append(1)
+    assert await patient is True
+
+
+# --- any order of events
+
+
 Steps = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.integers(1, 7)),

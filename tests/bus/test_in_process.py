@@ -142,6 +142,19 @@ async def test_a_lossless_subscriber_holds_back_its_publisher_only(bus: Bus) -> 
     assert archive.dropped == 0
 
 
+async def test_an_event_reaches_the_others_while_a_lossless_subscriber_is_full(bus: Bus) -> None:
+    archive = bus.subscribe("archive", capacity=1, lossless=True)
+    other = bus.subscribe("other")
+    await bus.publish(chat(1))
+    publisher = asyncio.create_task(bus.publish(chat(2)))
+    assert await waiting(publisher)
+    assert ids(await other.batch()) == ["1", "2"]
+    assert ids(await archive.batch()) == ["1"]
+    await publisher
+    assert ids(await archive.batch()) == ["2"]
+    assert len(other) == 0, "it did not get the event twice"
+
+
 async def test_a_lossless_subscriber_loses_nothing_to_several_publishers(bus: Bus) -> None:
     archive = bus.subscribe("archive", capacity=2, lossless=True)
 

@@ -14,6 +14,7 @@ from understudy.engine.reply import (
     Sentence,
     Shown,
 )
+from understudy.safety.moderation import OutputFilter as ModerationFilter
 
 
 def run(stream: ReplyStream, tokens: list[str]) -> list[ReplyPart]:
@@ -211,23 +212,11 @@ def test_a_blocked_word_never_shows_and_a_blocked_phrase_never_whole() -> None:
     assert stream.withheld == 2
 
 
-def test_a_filter_judges_the_word_alone_when_it_dislikes_what_is_shown_already() -> None:
-    def moody(text: str) -> str | None:
-        return None if text.startswith("one two") else text
+def test_what_the_filter_itself_put_on_the_screen_does_not_silence_the_rest() -> None:
+    def fickle(text: str) -> str | None:
+        return None if "dog" in text else text.replace("cat", "dog")
 
-    parts = run(ReplyStream(moody), ["one", " two", " three"])
-    assert shown(parts) == "one three"
-    swears = {"one": "one", "one two": "one two"}
-    parts = run(
-        ReplyStream(lambda text: swears.get(text, None if "one" in text else text)),
-        [
-            "one",
-            " two",
-            " three",
-            " one",
-        ],
-    )
-    assert shown(parts).startswith("one two")
+    assert shown(run(ReplyStream(fickle), ["a cat", " and", " you"])) == "a dog and you"
 
 
 def test_withholding_the_first_word_leaves_no_space_in_front() -> None:
@@ -268,3 +257,43 @@ def test_a_plain_function_is_a_filter() -> None:
     given_filter: OutputFilter = censor
     assert not isinstance(given_filter, HoldingFilter)
     assert shown(run(ReplyStream(given_filter), ["fine"])) == "fine"
+
+
+@pytest.mark.parametrize("step", [1, 4, 200])
+def test_the_built_in_filter_fits_and_holds_what_it_cannot_judge_yet(step: int) -> None:
+    built_in = ModerationFilter(["darn", "secret plan"])
+    assert isinstance(built_in, HoldingFilter)
+    stream = ReplyStream(built_in, EMOTIONS)
+    text = "[happy] Well darn, the secret plan is at ana@example.com, the secret garden is not."
+    parts: list[ReplyPart] = []
+    for at in range(0, len(text), step):
+        parts += stream.feed(text[at : at + step])
+        assert "secret plan" not in shown(parts)
+        assert "ana@" not in shown(parts)
+    parts += stream.finish()
+    visible = shown(parts)
+    assert visible.startswith("Well ***, the *** is at ")
+    assert visible.endswith(", the secret garden is not.")
+    assert "darn" not in visible
+    assert felt(parts) == [Felt("happy")]
+
+
+def test_the_built_in_filter_leaves_plain_talk_one_word_behind_at_most() -> None:
+    stream = ReplyStream(ModerationFilter(["darn"]), EMOTIONS)
+    tokens = [" Going", " great!", " Ready", " to", " train?", " Then", " warm", " up."]
+    for before, token in zip(["", *tokens], tokens, strict=False):
+        assert shown(stream.feed(token)).strip() == before.strip()
+
+
+TALK = st.lists(
+    st.sampled_from(["darn", "d4rn", "secret", "plan", "a", "+49 170", "1234567", "so.", "[sad]"]),
+    max_size=12,
+).map(" ".join)
+
+
+@given(TALK, STEPS)
+def test_no_split_gets_a_blocked_word_past_the_built_in_filter(text: str, steps: list[int]) -> None:
+    built_in = ModerationFilter(["darn", "secret plan"])
+    parts = run(ReplyStream(built_in, EMOTIONS), pieces(text, steps))
+    assert shown(parts) == shown(run(ReplyStream(built_in, EMOTIONS), [text]))
+    assert built_in(shown(parts)) == shown(parts)

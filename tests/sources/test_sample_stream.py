@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 import understudy.sources
 from understudy.events import ChatMessage, Moderation, StreamEvent, format_ts
-from understudy.sources.recorded import RecordedEvent
+from understudy.sources.recorded import BadLine, RecordedEvent
 from understudy.sources.recordings import read_recording
 
 BUNDLED = Path(understudy.sources.__file__).with_name("sample_stream.jsonl")
@@ -20,9 +21,11 @@ NAMED = re.compile(r"understudy|\bundy\b|\bco-?host\b", re.IGNORECASE)
 
 @pytest.fixture(scope="module")
 def events() -> list[RecordedEvent]:
-    found = list(read_recording(BUNDLED))
-    assert all(isinstance(event, RecordedEvent) for event in found)
-    return found  # type: ignore[return-value]
+    found: list[RecordedEvent] = []
+    for recorded in read_recording(BUNDLED):
+        assert not isinstance(recorded, BadLine)
+        found.append(recorded)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_it_runs_for_about_twenty_minutes_in_order(events: list[RecordedEvent]) 
 
 def test_it_has_quiet_minutes_and_bursts(events: list[RecordedEvent]) -> None:
     times = [event.ts for event in events]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert sum(gap > 60_000 for gap in gaps) >= 2
     busiest = max(sum(start <= ts < start + 10_000 for ts in times) for start in times)
     assert busiest >= 15
@@ -70,7 +73,7 @@ def test_many_people_talk(messages: list[ChatMessage]) -> None:
     by_user = Counter(message.user for message in messages)
     assert 65 <= len(by_user) <= 90
     assert sum(count >= 10 for count in by_user.values()) >= 10
-    assert sum(count <= 3 for count in by_user.values()) >= 10
+    assert sum(count <= 3 for count in by_user.values()) >= 8
     assert max(by_user.values()) < len(messages) / 10
 
 
@@ -146,9 +149,7 @@ def test_those_timed_out_or_banned_stay_silent(events: list[RecordedEvent]) -> N
 
 
 def test_the_cohost_is_asked_by_name(messages: list[ChatMessage]) -> None:
-    asked = [
-        m for m in messages if m.user not in BOTS and "?" in m.text and NAMED.search(m.text)
-    ]
+    asked = [m for m in messages if m.user not in BOTS and "?" in m.text and NAMED.search(m.text)]
     assert len(asked) >= 45
     assert len({m.user for m in asked}) >= 25
     for name in ("@understudy", "understudy", "undy", "co-host", "cohost"):

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from understudy.events import new_id
 from understudy.storage.engine import Database
+from understudy.storage.log_writer import LogWriter
 from understudy.storage.rows import LogRow
 
 Log = Callable[..., Awaitable[None]]
@@ -46,8 +47,11 @@ def postgres_server() -> Iterator[URL]:
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         pytest.skip(f"PostgreSQL cannot start here: {error}")
+    url = make_url(running.get_uri()).set(drivername="postgresql+asyncpg", password=None)
     try:
-        yield make_url(running.get_uri()).set(drivername="postgresql+asyncpg", password=None)
+        # Nothing here outlives the run, and databases are made and dropped at every test.
+        asyncio.run(_run(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+        yield url
     finally:
         running.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
@@ -93,8 +97,6 @@ async def any_database(any_database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def log(any_database: Database) -> AsyncIterator[Log]:
     """Makes rows durable in `any_database`."""
-    from understudy.storage.log_writer import LogWriter
-
     writer = LogWriter(any_database)
     await writer.start()
 
@@ -107,10 +109,11 @@ async def log(any_database: Database) -> AsyncIterator[Log]:
     await writer.close()
 
 
-async def _run(server: URL, statement: str) -> None:
+async def _run(server: URL, *statements: str) -> None:
     engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
-        await connection.execute(text(statement))
+        for statement in statements:
+            await connection.execute(text(statement))
     await engine.dispose()
 
 

@@ -1,7 +1,7 @@
 """Experiences, their feedback and the search for similar ones, in SQLite and PostgreSQL."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,9 +19,11 @@ from understudy.storage.experiences import (
 )
 from understudy.storage.rows import ExperienceRow, FeedbackRow
 
+Log = Callable[..., Awaitable[None]]
+
 
 def exchange(number: int, prompt: str = "hi", **fields: Any) -> ExperienceRow:
-    values = {
+    values: dict[str, Any] = {
         "ts": number,
         "channel": "ada",
         "session": "s1",
@@ -42,7 +44,7 @@ def thumbs(number: int, experience: int, value: float = 1.0) -> FeedbackRow:
     )
 
 
-async def test_an_experience_comes_back_as_it_was_logged(any_database: Database, log) -> None:
+async def test_an_experience_comes_back_as_it_was_logged(any_database: Database, log: Log) -> None:
     row = exchange(
         1,
         "What's “up”? \U0001f600",
@@ -67,7 +69,7 @@ async def test_an_experience_comes_back_as_it_was_logged(any_database: Database,
     assert await experiences.get("e3\x00") is None
 
 
-async def test_the_rating_is_the_sum_of_the_feedback(any_database: Database, log) -> None:
+async def test_the_rating_is_the_sum_of_the_feedback(any_database: Database, log: Log) -> None:
     experiences = Experiences(any_database)
     await log(exchange(1))
     for number, value in enumerate([1.0, 1.0, -0.5]):
@@ -91,7 +93,7 @@ async def test_feedback_is_stored_once_per_id_and_listed_in_order(any_database: 
     assert await experiences.feedback("e2") == []
 
 
-async def test_similar_finds_the_best_rated_answers(any_database: Database, log) -> None:
+async def test_similar_finds_the_best_rated_answers(any_database: Database, log: Log) -> None:
     await log(
         exchange(1, "What game is this?"),
         exchange(2, "which GAME do you play, what is it"),
@@ -112,14 +114,14 @@ async def test_similar_finds_the_best_rated_answers(any_database: Database, log)
     ]
 
 
-async def test_equal_answers_come_in_the_order_of_their_ids(any_database: Database, log) -> None:
+async def test_equal_answers_are_in_order_of_ids(any_database: Database, log: Log) -> None:
     for number in (3, 1, 2):
         await log(exchange(number, "same words"), thumbs(number, number))
     found = await Experiences(any_database).similar("same words", limit=2)
     assert [answer.experience for answer in found] == ["e1", "e2"]
 
 
-async def test_similar_keeps_to_persona_and_channel(any_database: Database, log) -> None:
+async def test_similar_keeps_to_persona_and_channel(any_database: Database, log: Log) -> None:
     await log(
         exchange(1, "same words", persona="pirate"),
         exchange(2, "same words", channel="bob"),
@@ -132,13 +134,13 @@ async def test_similar_keeps_to_persona_and_channel(any_database: Database, log)
     assert len(await similar("same")) == 2
 
 
-async def test_an_answer_that_was_broken_off_is_no_example(any_database: Database, log) -> None:
+async def test_a_broken_off_answer_is_no_example(any_database: Database, log: Log) -> None:
     await log(exchange(1, "same words", status="stopped"), thumbs(1, 1))
     assert await Experiences(any_database).similar("same words") == []
 
 
 async def test_a_shared_common_word_does_not_make_an_answer_similar(
-    any_database: Database, log
+    any_database: Database, log: Log
 ) -> None:
     await log(
         exchange(1, "the weather in the north is cold today"),
@@ -149,11 +151,11 @@ async def test_a_shared_common_word_does_not_make_an_answer_similar(
     assert [answer.experience for answer in found] == ["e2"]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "!?", "\x00", "x" * 65, "nothing like it"])
-async def test_nothing_is_similar_to_nothing(any_database: Database, log, text: str) -> None:
+async def test_nothing_is_similar_to_nothing(any_database: Database, log: Log) -> None:
     await log(exchange(1, "same words"), thumbs(1, 1))
     experiences = Experiences(any_database)
-    assert await experiences.similar(text) == []
+    for text in ["", "   ", "!?", "\x00", "x" * 65, "nothing like it"]:
+        assert await experiences.similar(text) == []
     assert await experiences.similar("same words", limit=0) == []
 
 
@@ -173,7 +175,7 @@ HOSTILE = [
 ]
 
 
-async def test_syntax_in_a_message_is_just_text(any_database: Database, log) -> None:
+async def test_syntax_in_a_message_is_just_text(any_database: Database, log: Log) -> None:
     await log(exchange(1, "same words"), thumbs(1, 1))
     experiences = Experiences(any_database)
     for text in HOSTILE:
@@ -182,9 +184,9 @@ async def test_syntax_in_a_message_is_just_text(any_database: Database, log) -> 
 
 
 async def test_a_word_with_punctuation_matches_as_it_was_written(
-    any_database: Database, log
+    any_database: Database, log: Log
 ) -> None:
-    prompts = ["c++", "don't", "naïve", "foo-bar", "日本語", "it's_me", "3.14", "a@b.c", "\\o/"]
+    prompts = ["c++", "don't", "naïve", "foo-bar", "日本語", "it's_me", "3.14", "me@b.net", "\\o/"]
     for number, prompt in enumerate(prompts):
         await log(exchange(number, prompt), thumbs(number, number))
     for number, prompt in enumerate(prompts):
@@ -230,7 +232,7 @@ async def test_no_text_breaks_the_search(any_database: Database, text: str) -> N
 
 
 async def test_iteration_is_in_order_of_time_then_id_over_chunks(
-    any_database: Database, log, monkeypatch: pytest.MonkeyPatch
+    any_database: Database, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(experiences_module, "CHUNK", 2)
     await log(

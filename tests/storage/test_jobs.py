@@ -18,7 +18,8 @@ async def test_a_job_is_claimed_worked_on_and_finished(any_database: Database) -
     assert (lease.state, lease.lease_owner, lease.lease_until, lease.attempts) == (
         ("running", "w1", 150, 1)
     )
-    assert await jobs.heartbeat(lease, {"step": 2}, lease_ms=50, now=140)
+    assert await jobs.heartbeat(lease, {"step": 2}, lease_ms=50, now=120)
+    assert await jobs.heartbeat(lease, lease_ms=50, now=140)
     running = await jobs.get(queued.id)
     assert running is not None
     assert (running.lease_until, running.progress) == (190, {"step": 2})

@@ -1,6 +1,5 @@
 """Keys of overlays, in SQLite and PostgreSQL."""
 
-import pytest
 from sqlalchemy import select
 
 from understudy.storage.engine import Database
@@ -15,13 +14,13 @@ async def test_a_key_opens_its_own_overlay_only(any_database: Database) -> None:
     assert not await keys.verify("avatar", key)
 
 
-@pytest.mark.parametrize("wrong", ["", "x" * 10_000, "\x00", "\ud800", "' OR 1=1 --"])
-async def test_anything_else_opens_nothing(any_database: Database, wrong: str) -> None:
+async def test_anything_else_opens_nothing(any_database: Database) -> None:
     keys = OverlayKeys(any_database)
     _, key = await keys.create("captions")
-    assert not await keys.verify("captions", wrong)
     assert not await keys.verify("captions", key[:-1])
-    assert not await keys.verify(wrong, key)
+    for wrong in ["", "x" * 10_000, "\x00", "\ud800", "' OR 1=1 --"]:
+        assert not await keys.verify("captions", wrong)
+        assert not await keys.verify(wrong, key)
 
 
 async def test_a_revoked_key_opens_nothing_and_stays_revoked(any_database: Database) -> None:

@@ -35,11 +35,14 @@ async def test_the_schema_is_current_and_sound(postgres: Database, fresh_postgre
 
 async def test_a_failed_write_leaves_nothing_behind(postgres: Database) -> None:
     await Channels(postgres).get_or_create("ada")
-    row = {"name": "bob", "created": 1}
-    with pytest.raises(IntegrityError):
+
+    async def write_twice() -> None:
         async with postgres.write() as connection:
-            await connection.execute(channel.insert().values(row))
-            await connection.execute(channel.insert().values(row))
+            for _ in range(2):
+                await connection.execute(channel.insert().values(name="bob", created=1))
+
+    with pytest.raises(IntegrityError):
+        await write_twice()
     assert await Channels(postgres).names() == ["ada"]
 
 

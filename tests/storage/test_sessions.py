@@ -1,14 +1,25 @@
 """Conversations in SQLite and PostgreSQL."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from understudy.storage.engine import Database
 from understudy.storage.rows import SessionMessageRow
 from understudy.storage.sessions import SessionMessage, SessionRow, Sessions
 
+Log = Callable[..., Awaitable[None]]
+
 ROW = SessionRow(id="s1", channel="ada", user="kim", persona="host", created_at=1_000)
 
 
-def said(number: int, *, ts: int | None = None, **fields: str) -> SessionMessageRow:
-    values = {"role": "user", "user": "kim", "session": "s1", "text": f"text {number}", **fields}
+def said(number: int, *, ts: int | None = None, **fields: Any) -> SessionMessageRow:
+    values: dict[str, Any] = {
+        "role": "user",
+        "user": "kim",
+        "session": "s1",
+        "text": f"text {number}",
+        **fields,
+    }
     return SessionMessageRow(id=f"m{number}", ts=number if ts is None else ts, **values)
 
 
@@ -36,7 +47,7 @@ async def test_the_first_end_of_a_session_stands(any_database: Database) -> None
     assert ended.ended_at == 5_000
 
 
-async def test_messages_are_the_newest_ones_oldest_first(any_database: Database, log) -> None:
+async def test_messages_are_the_newest_ones_oldest_first(any_database: Database, log: Log) -> None:
     sessions = Sessions(any_database)
     await sessions.create(ROW)
     await log(*[said(n) for n in (3, 1, 2, 4)], said(9, session="other"))
@@ -46,14 +57,14 @@ async def test_messages_are_the_newest_ones_oldest_first(any_database: Database,
 
 
 async def test_messages_of_one_instant_keep_the_order_they_were_logged_in(
-    any_database: Database, log
+    any_database: Database, log: Log
 ) -> None:
     for number in (2, 1, 3):
         await log(said(number, ts=7))
     assert [m.id for m in await Sessions(any_database).messages("s1")] == ["m2", "m1", "m3"]
 
 
-async def test_messages_are_readable_before_their_session_is(any_database: Database, log) -> None:
+async def test_messages_can_precede_their_session(any_database: Database, log: Log) -> None:
     await log(said(1, role="assistant", run="r1", status="stopped"))
     assert await Sessions(any_database).messages("s1") == [
         SessionMessage(
@@ -62,7 +73,7 @@ async def test_messages_are_readable_before_their_session_is(any_database: Datab
     ]
 
 
-async def test_a_clear_takes_what_was_said_until_then_out(any_database: Database, log) -> None:
+async def test_a_clear_takes_what_was_said_until_then_out(any_database: Database, log: Log) -> None:
     sessions = Sessions(any_database)
     await sessions.create(ROW)
     await log(said(1), said(2), said(3))
@@ -70,7 +81,7 @@ async def test_a_clear_takes_what_was_said_until_then_out(any_database: Database
     assert [m.id for m in await sessions.messages("s1")] == ["m3"]
 
 
-async def test_the_message_of_a_run_is_its_reply(any_database: Database, log) -> None:
+async def test_the_message_of_a_run_is_its_reply(any_database: Database, log: Log) -> None:
     sessions = Sessions(any_database)
     await log(said(1, run="r1"), said(2, run="r1", role="assistant"), said(3, role="assistant"))
     reply = await sessions.message_of_run("r1")

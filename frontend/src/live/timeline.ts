@@ -6,6 +6,7 @@
  * before its message.
  */
 import type {
+  ChatEvent,
   DecisionEvent,
   EmotionEvent,
   LiveEvent,
@@ -150,8 +151,7 @@ export class Timeline {
     const notice = moderationNotice(event);
     if (!notice || this.positions.has(notice.key)) return;
     for (const row of this.ring.toArray()) {
-      if (row.kind !== "message" || row.deleted || row.message.channel !== event.channel) continue;
-      if (event.kind === "clear" || row.message.user === event.user) {
+      if (row.kind === "message" && concerns(event, row.message)) {
         this.replace({ ...row, deleted: true });
       }
     }
@@ -187,6 +187,11 @@ export class Timeline {
     const position = this.positions.get(row.key);
     if (position !== undefined) this.ring.set(position, row);
   }
+}
+
+function concerns(act: ModerationEvent, message: ChatEvent): boolean {
+  if (message.channel !== act.channel) return false;
+  return act.kind === "clear" || message.user === act.user;
 }
 
 function changeReply(

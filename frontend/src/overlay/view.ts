@@ -4,7 +4,14 @@
  * Owns the DOM and when a row fades; every text goes in as `textContent`, because viewers write it.
  */
 import { displayName } from "@/live/events";
-import type { ChatEvent, LiveEvent, ModerationEvent, ReplyEvent, TokenEvent } from "@/live/events";
+import type {
+  ChatEvent,
+  DecisionEvent,
+  LiveEvent,
+  ModerationEvent,
+  ReplyEvent,
+  TokenEvent,
+} from "@/live/events";
 
 export interface ViewOptions {
   /** Rows shown at the same time. */
@@ -33,30 +40,13 @@ export class OverlayView {
   /** Shows what one event changes on stream; decisions and feelings change nothing. */
   apply(event: LiveEvent): void {
     if (this.options.channel && event.channel !== this.options.channel) return;
-    switch (event.type) {
-      case "chat":
-        this.addMessage(event);
-        break;
-      case "moderation":
-        this.moderate(event);
-        break;
-      case "decision":
-        // What the input filter keeps out does not belong on stream either.
-        if (event.action === "blocked") this.remove(event.message_id);
-        break;
-      case "turn_started":
-        this.replyText(event.turn);
-        break;
-      case "token":
-        this.addToken(event);
-        break;
-      case "reply":
-        this.endReply(event);
-        break;
-      case "stream_event":
-      case "emotion":
-        break;
-    }
+    if (event.type === "chat") this.addMessage(event);
+    else if (event.type === "moderation") this.moderate(event);
+    else if (event.type === "turn_started") this.replyText(event.turn);
+    else if (event.type === "token") this.addToken(event);
+    else if (event.type === "reply") this.endReply(event);
+    // What the input filter keeps out does not belong on stream either.
+    else if (isBlocked(event)) this.remove(event.message_id);
   }
 
   /** Shows the newest events of a snapshot that are still young; `now` is in ms since the epoch. */
@@ -144,6 +134,9 @@ export class OverlayView {
     this.rows.delete(id);
   }
 }
+
+const isBlocked = (event: LiveEvent): event is DecisionEvent =>
+  event.type === "decision" && event.action === "blocked";
 
 const replyId = (turn: string) => `reply:${turn}`;
 

@@ -92,8 +92,8 @@ class EventLog(Generic[T]):
             else:
                 await self.changed()
 
-    async def changed(self, timeout: float | None = None) -> bool:
-        """Wait for the next append or the close; False when `timeout` seconds passed first.
+    async def changed(self, within: float | None = None) -> bool:
+        """Wait for the next append or the close; False when `within` seconds passed first.
 
         Call it only right after `after` came back empty, with no `await` in between: an append
         before the call is not noticed.
@@ -101,7 +101,7 @@ class EventLog(Generic[T]):
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiters.add(waiter)
-        timer = loop.call_later(timeout, _settle, waiter, False) if timeout is not None else None
+        timer = loop.call_later(within, _settle, waiter, False) if within is not None else None
         try:
             return await waiter
         finally:

@@ -135,9 +135,13 @@ class Bus:
 
     async def publish(self, event: Event) -> None:
         """Deliver `event`; waits only for subscribers that must not lose it and are full."""
-        for subscription in tuple(self._subscriptions):
-            if not subscription.wants(event):
-                continue
+        full = [
+            subscription
+            for subscription in self._subscriptions
+            if subscription.wants(event) and not subscription.offer(event)
+        ]
+        # All others have it by now: who must wait keeps no one else waiting.
+        for subscription in full:
             while not subscription.offer(event):
                 await subscription.wait_writable()
 

@@ -116,7 +116,7 @@ def _detail(body: str) -> str:
 def _lines(interactive: bool) -> Iterator[str]:
     while True:
         try:
-            line = input("you › " if interactive else "")
+            line = input("you > " if interactive else "")
         except (EOFError, KeyboardInterrupt):
             return
         if line.strip() in {"/quit", "/exit"}:

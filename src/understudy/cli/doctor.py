@@ -68,8 +68,7 @@ async def _database(settings: Settings) -> Finding:
     from understudy.storage.engine import Database
     from understudy.storage.errors import StorageError
 
-    is_file = settings.database_url.startswith("sqlite")
-    if is_file and not Path(settings.database_url.partition("///")[2]).exists():
+    if _is_new(settings.database_url):
         return Finding("database", "ok", "will be created at the first start")
     try:
         database = await Database.open(settings.database_url, migrate=False)
@@ -82,6 +81,13 @@ async def _database(settings: Settings) -> Finding:
     if problems:
         return Finding("database", "broken", "; ".join(problems))
     return Finding("database", "ok", database.url)
+
+
+def _is_new(database_url: str) -> bool:
+    """Whether the URL names a SQLite file that is not there yet."""
+    return database_url.startswith("sqlite") and not Path(
+        database_url.partition("///")[2]
+    ).exists()
 
 
 async def _brain(settings: Settings) -> Finding:

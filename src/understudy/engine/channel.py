@@ -17,7 +17,8 @@ from understudy.engine.addressing import AddressReader
 from understudy.engine.clock import Clock, SimulatedClock
 from understudy.engine.director import Candidate, Director, Outcome, removes
 from understudy.engine.runs import Run
-from understudy.engine.turns import Busy, TurnRequest, Turns
+from understudy.engine.turn import TurnRequest
+from understudy.engine.turns import Busy, Turns
 from understudy.events import ChatMessage, Decision, Event, Moderation, StreamEvent
 from understudy.safety.moderation import InputFilter
 from understudy.safety.text import clean

@@ -128,7 +128,8 @@ class _Arguments:
 
     def _bare_text(self) -> str:
         start = self._at
-        if self._text[start] in _QUOTES and self._text.endswith(_QUOTES[self._text[start]]):
+        # An apostrophe may begin a text, as in 'tis; any other mark must be closed.
+        if self._text[start] in _QUOTES and (self._text[start] != "'" or self._text[-1] == "'"):
             value = self._quoted()
             if self._at == len(self._text):
                 return value
@@ -151,7 +152,9 @@ class _Arguments:
 
     def _value(self) -> str:
         if self._at < len(self._text) and self._text[self._at] in _QUOTES:
-            return self._quoted()
+            value = self._quoted()
+            self._check_end()
+            return value
         start = self._at
         while self._at < len(self._text) and not self._text[self._at].isspace():
             self._at += 1
@@ -166,7 +169,6 @@ class _Arguments:
             character = self._text[at]
             if character == closing:
                 self._at = at + 1
-                self._check_end()
                 return "".join(characters)
             if character == "\\" and at + 1 < len(self._text):
                 at += 1

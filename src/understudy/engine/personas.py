@@ -161,14 +161,16 @@ class Personas:
         if self._directory is None:
             return
         self._directory.mkdir(parents=True, exist_ok=True)
-        watched = awatch(self._directory, recursive=False, debounce=200, step=20)
-        # What changed between the last reading and the start of the watch would be missed.
-        self.reload()
-        while True:
+
+        def reload() -> None:
+            self.reload()
             if on_reload is not None:
                 on_reload()
-            await anext(watched)
-            self.reload()
+
+        # What changed between the last reading and the start of the watch would be missed.
+        reload()
+        async for _ in awatch(self._directory, recursive=False, debounce=200, step=20):
+            reload()
 
     def _persona_files(self, problems: dict[str, str]) -> list[Path]:
         if self._directory is None or not self._directory.is_dir():

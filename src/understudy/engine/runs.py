@@ -40,6 +40,11 @@ Frame = TokenFrame | DoneFrame | ErrorFrame
 """What a run's log holds; exactly one `DoneFrame` or `ErrorFrame`, and it is the last."""
 
 
+def reply_id(run: str) -> str:
+    """The id of the message that a run's reply is stored as."""
+    return f"{run}_reply"
+
+
 class Run:
     """One reply under way or just ended; made by `Turns`."""
 

@@ -16,23 +16,29 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from contextlib import aclosing
 from typing import Any, Protocol
 
-import msgspec
-
-from understudy.brains.base import BrainError, BrainRequest, Task, Text, Usage
+from understudy.brains.base import BrainError, BrainRequest, Text, Usage
 from understudy.brains.router import Router
 from understudy.config import Settings
 from understudy.engine.clock import Clock
 from understudy.engine.context import Context, assemble
-from understudy.engine.personas import Persona, Personas
+from understudy.engine.personas import Persona, PersonaNotFound, Personas
 from understudy.engine.reply import Felt, ReplyPart, ReplyStream, Shown
-from understudy.engine.runs import DoneFrame, ErrorFrame, Frame, Run, TokenFrame
+from understudy.engine.runs import Run, TokenFrame, reply_id
 from understudy.engine.sessions import SessionManager
+from understudy.engine.turn import (
+    Outcome,
+    TurnRequest,
+    end_frame,
+    experience_row,
+    reply_row,
+    session_message,
+    user_row,
+)
 from understudy.events import (
-    ChatMessage,
     Emotion,
     Event,
     Reply,
@@ -44,7 +50,6 @@ from understudy.events import (
 )
 from understudy.storage.errors import StorageError
 from understudy.storage.log_writer import LogWriter
-from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
 from understudy.storage.sessions import SessionMessage
 
 logger = logging.getLogger(__name__)
@@ -54,50 +59,12 @@ class Busy(Exception):
     """Too many replies are under way."""
 
 
-class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be answered, for whom and where.
-
-    `channel` is set for turns of a stream, whose tokens are published; `origin` says where the
-    experience comes from. `grace` is how many seconds the reply outlives its last reader, None
-    for ever. `run` and `ts` are given by rehearsals, which must repeat exactly.
-    """
-
-    session: str
-    user: str
-    text: str
-    persona: str
-    viewer: str = ""
-    client_context: str | None = None
-    recent_chat: Sequence[ChatMessage] = ()
-    channel: str = ""
-    streamer: str = ""
-    origin: ExperienceOrigin = "web"
-    in_reply_to: str = ""
-    task: Task = "chat"
-    event: str = ""
-    amount: int = 0
-    grace: float | None = None
-    run: str = ""
-    ts: int = 0
-
-
 class Publish(Protocol):
     """Hands an event of a stream's turn to the bus."""
 
     async def __call__(self, event: Event) -> None:
         """Publish `event`."""
         ...
-
-
-class _Outcome(msgspec.Struct):
-    """What speaking came to, filled in as it goes."""
-
-    context: Context | None = None
-    usage: Usage = Usage()
-    status: TurnStatus = "complete"
-    error: str = ""
-    retryable: bool = False
-    first_token_ms: int | None = None
 
 
 class Turns:
@@ -112,7 +79,7 @@ class Turns:
         log: LogWriter,
         publish: Publish,
         *,
-        reply_stream: Callable[[], ReplyStream],
+        reply_stream: Callable[[Collection[str]], ReplyStream],
         clock: Clock | None = None,
         on_reply: Callable[[Reply], None] | None = None,
     ) -> None:
@@ -164,17 +131,9 @@ class Turns:
         run = Run(request.run or new_id("run_"), request.session, grace=request.grace)
         await self._replace(request.session)
         history = await self._sessions.history(request.session)
-        message = SessionMessageRow(
-            id=f"{run.id}_user",
-            session=request.session,
-            ts=request.ts or now_ms(),
-            role="user",
-            user=request.user,
-            text=request.text,
-            run=run.id,
-        )
+        message = user_row(run.id, request)
         stored = self._log.submit(message)
-        self._sessions.remember(request.session, _to_message(message))
+        self._sessions.remember(request.session, session_message(message))
         task = asyncio.create_task(self._take(run, request, history, stored), name=run.id)
         self._tasks.add(task)
         self._active[request.session] = (run, task)
@@ -184,7 +143,7 @@ class Turns:
 
     async def say(self, request: BrainRequest) -> str:
         """A one-off answer without session, run or record; raises `BrainError`."""
-        reply = self._reply_stream()
+        reply = self._reply_stream(())
         parts: list[ReplyPart] = []
         async with aclosing(self._router.stream(request)) as events:
             async for event in events:
@@ -221,29 +180,29 @@ class Turns:
     ) -> None:
         """Speak in a task that `Run.stop` may cancel, then record what was said."""
         started = time.monotonic()
-        outcome = _Outcome()
+        outcome = Outcome()
         speaking = asyncio.create_task(self._speak(run, request, history, outcome))
         run.own(speaking)
         await asyncio.wait([speaking])
         self._judge(run, speaking, outcome)
         reply = self._describe(run, request, outcome, _elapsed_ms(started))
         durable = await self._record(request, reply, outcome, stored)
-        run.finish(reply, _end_frame(reply, outcome, durable))
+        run.finish(reply, end_frame(reply, outcome, durable))
         if self._on_reply:
             self._on_reply(reply)
         if request.channel:
             await self._publish(reply)
 
     async def _speak(
-        self, run: Run, request: TurnRequest, history: list[SessionMessage], outcome: _Outcome
+        self, run: Run, request: TurnRequest, history: list[SessionMessage], outcome: Outcome
     ) -> None:
         started = time.monotonic()
-        persona = self._personas.get(request.persona)
+        persona = self._persona(request.persona)
         context = self._assemble(request, persona, history)
         outcome.context = context
         if request.channel:
             await self._announce(run, request)
-        reply = self._reply_stream()
+        reply = self._reply_stream(persona.emotions)
         async with aclosing(self._router.stream(self._ask(request, context))) as events:
             async for event in events:
                 if isinstance(event, Usage):
@@ -257,7 +216,7 @@ class Turns:
         run: Run,
         request: TurnRequest,
         parts: list[ReplyPart],
-        outcome: _Outcome,
+        outcome: Outcome,
         started: float,
     ) -> None:
         for part in parts:
@@ -287,6 +246,14 @@ class Turns:
                         intensity=part.intensity,
                     )
                 )
+
+    def _persona(self, name: str) -> Persona:
+        """The persona of that name; the default one when its file has gone meanwhile."""
+        try:
+            return self._personas.get(name)
+        except PersonaNotFound as error:
+            logger.warning("%s; answering as default", error)
+            return self._personas.get("default")
 
     def _assemble(
         self, request: TurnRequest, persona: Persona, history: list[SessionMessage]
@@ -344,7 +311,7 @@ class Turns:
             )
         )
 
-    def _judge(self, run: Run, speaking: asyncio.Task[None], outcome: _Outcome) -> None:
+    def _judge(self, run: Run, speaking: asyncio.Task[None], outcome: Outcome) -> None:
         """Read from the finished speaking task how the reply ended."""
         if speaking.cancelled():
             outcome.status = run.stop_status or "stopped"
@@ -359,9 +326,9 @@ class Turns:
         logger.error("turn %s failed", run.id, exc_info=error)
         outcome.error = "the answer failed inside Understudy: see the server's log"
 
-    def _describe(self, run: Run, request: TurnRequest, outcome: _Outcome, total_ms: int) -> Reply:
+    def _describe(self, run: Run, request: TurnRequest, outcome: Outcome, total_ms: int) -> Reply:
         return Reply(
-            id=f"{run.id}_reply",
+            id=reply_id(run.id),
             channel=request.channel,
             ts=self._clock.now() if request.channel else now_ms(),
             turn=run.id,
@@ -381,26 +348,17 @@ class Turns:
         self,
         request: TurnRequest,
         reply: Reply,
-        outcome: _Outcome,
+        outcome: Outcome,
         stored: asyncio.Future[None],
     ) -> bool:
         """Hand the rows to the log and wait until they are durable; False when they are not."""
-        message = SessionMessageRow(
-            id=reply.id,
-            session=request.session,
-            ts=reply.ts,
-            role="assistant",
-            user=self._settings.persona.name,
-            text=reply.text,
-            run=reply.turn,
-            status=reply.status,
-        )
+        message = reply_row(request, reply, self._settings.persona.name)
         if reply.text:
-            self._sessions.remember(request.session, _to_message(message))
+            self._sessions.remember(request.session, session_message(message))
         # The user's row may have failed for good already; its error must not be lost unread.
         pending: list[Any] = [stored, self._log.append(message)]
         if outcome.context is not None:
-            pending.append(self._log.append(_experience(request, reply, outcome.context)))
+            pending.append(self._log.append(experience_row(request, reply, outcome.context)))
         results = await asyncio.gather(*pending, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         for failure in failures:
@@ -425,51 +383,6 @@ class Turns:
         expired = [run for run, (_, until) in self._runs.items() if until <= now]
         for run in expired:
             del self._runs[run]
-
-
-def _end_frame(reply: Reply, outcome: _Outcome, durable: bool) -> Frame:
-    if reply.status == "failed":
-        return ErrorFrame(reply.error, outcome.retryable)
-    usage = {
-        "input_tokens": outcome.usage.input_tokens,
-        "output_tokens": outcome.usage.output_tokens,
-    }
-    return DoneFrame(reply.id if durable else None, usage, reply.status)
-
-
-def _experience(request: TurnRequest, reply: Reply, context: Context) -> ExperienceRow:
-    system = [{"role": "system", "content": context.system_prompt}]
-    messages = [{"role": m.role, "content": m.content} for m in context.messages]
-    return ExperienceRow(
-        id=reply.turn,
-        ts=reply.ts,
-        channel=reply.channel,
-        session=reply.session,
-        user=reply.user,
-        persona=reply.persona,
-        model=reply.model,
-        prompt_messages=system + messages,
-        prompt_text=request.text,
-        response=reply.text,
-        status=reply.status,
-        in_reply_to=reply.in_reply_to,
-        context_account=msgspec.to_builtins(context.account),
-        first_token_ms=reply.first_token_ms,
-        total_ms=reply.total_ms,
-        origin=request.origin,
-    )
-
-
-def _to_message(row: SessionMessageRow) -> SessionMessage:
-    return SessionMessage(
-        id=row.id,
-        ts=row.ts,
-        role=row.role,
-        user=row.user,
-        text=row.text,
-        run=row.run,
-        status=row.status,
-    )
 
 
 def _elapsed_ms(started: float) -> int:

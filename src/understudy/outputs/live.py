@@ -97,10 +97,10 @@ class LiveView:
             events,
         )
 
-    async def frame(self, timeout: float) -> bytes | None:
-        """The next frame; None when `timeout` seconds passed without one or the feed closed."""
+    async def frame(self, within: float) -> bytes | None:
+        """The next frame; None when `within` seconds passed without one or the feed closed."""
         while (frame := self._next()) is None:
-            if self._feed.log.closed or not await self._feed.log.changed(timeout):
+            if self._feed.log.closed or not await self._feed.log.changed(within):
                 return None
         return frame
 

@@ -57,6 +57,7 @@ class Roster:
         self._names: dict[str, list[_Name]] = {}
         self._unspaced_lengths: set[int] = set()
         self._logins: set[str] = set()
+        self._owners: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._next = 1
         for login, name in chatters:
@@ -71,9 +72,14 @@ class Roster:
         if not login or login in self._keep or login == "streamer":
             return
         self._logins.add(login)
-        for spelling in {login, _EDGES.sub("", name)}:
+        for spelling in dict.fromkeys((login, _EDGES.sub("", name))):
             if spelling and spelling.casefold() not in self._keep:
                 self._index(login, spelling)
+
+    def meet(self, name: str) -> None:
+        """Know somebody by one name only, unless it is the name of a known chatter."""
+        if name.strip().lstrip("@#").casefold() not in self._owners:
+            self.add(name)
 
     def knows(self, word: str) -> bool:
         """Whether `word` is the login of a known chatter."""
@@ -84,9 +90,9 @@ class Roster:
         folded = login.strip().lstrip("@#").casefold()
         if folded in self._keep:
             return login
-        if streamer and folded == streamer.strip().lstrip("@#").casefold():
+        owner = folded if folded in self._logins else self._owners.get(folded, folded)
+        if streamer and owner == streamer.strip().lstrip("@#").casefold():
             return STREAMER
-        owner = self._owner(folded)
         number = self._numbers.get(owner)
         if number is None:
             while f"viewer_{self._next}" in self._logins:
@@ -122,20 +128,12 @@ class Roster:
         if first is None:
             return
         key = first[0].casefold()
+        self._owners.setdefault(spelling.casefold(), login)
         known = self._names.setdefault(key, [])
         known.append(_Name(login, spelling, _guarded(spelling)))
         known.sort(key=lambda name: -len(name.spelling))
         if _UNSPACED.search(spelling) and len(spelling) > 1 and spelling == first[0]:
             self._unspaced_lengths.add(len(key))
-
-    def _owner(self, folded: str) -> str:
-        """The login of whoever is called `folded`: a display name leads to its login."""
-        if folded in self._logins:
-            return folded
-        for name in self._names.get(folded, ()):
-            if name.spelling.casefold() == folded:
-                return name.login
-        return folded
 
     def _in_word(self, text: str, word: re.Match[str]) -> Iterator[tuple[int, int, str]]:
         start, stop = word.span()
@@ -186,7 +184,7 @@ def _guarded(spelling: str) -> bool:
 
 def _unmistakable(text: str, start: int, end: int, name: _Name) -> bool:
     """Whether an everyday word is meant as a name where it stands."""
-    if text[start - 1 : start] == "@" or text[start - 1 : start] == "＠":
+    if start and text[start - 1] in "@\uff20":
         return True
     spelling = name.spelling
     unusual = spelling not in (spelling.lower(), spelling.upper(), spelling.capitalize())

@@ -25,15 +25,24 @@ SYSTEM_RULE = (
 NAME_CHARS = 64
 """Longest name kept in an envelope."""
 
-_OPENERS = "<«‹≪≮⋘⟨⟪〈《❬❮❰⦑⧼ᐸᐊ◁◀◂◃◄◅⯇〈"
-_CLOSERS = ">»›≫≯⋙⟩⟫〉》❭❯❱⦒⧽ᐳᐅ▷▶▸▹►▻⯈〉"
+_OPENERS = (
+    "<\u00ab\u2039\u226a\u226e\u22d8\u27e8\u27ea\u3008\u300a\u276c\u276e\u2770\u2991"
+    "\u29fc\u1438\u140a\u25c1\u25c0\u25c2\u25c3\u25c4\u25c5\u2bc7\u3008"
+)
+_CLOSERS = (
+    ">\u00bb\u203a\u226b\u226f\u22d9\u27e9\u27eb\u3009\u300b\u276d\u276f\u2771\u2992"
+    "\u29fd\u1433\u1405\u25b7\u25b6\u25b8\u25b9\u25ba\u25bb\u2bc8\u3009"
+)
 # A smile with a beak or a heart cannot open a tag; everything else that opens one may not stay.
 _OPENER = re.compile(rf"[{_OPENERS}](?![0-9=\-])[{_OPENERS}|]*|[{_OPENERS.replace('<', '')}]")
 _CLOSER = re.compile(rf"\|+[{_CLOSERS}]+|[{_CLOSERS.replace('>', '')}]")
 _ROLES = r"(?:system|assistant|developer|human|user|tool|function|instructions?|sys|inst)"
-_BRACKETED = re.compile(rf"[\[【［〔〖{{]+\s*/?\s*({_ROLES})\s*[\]】］〕〗}}]+", re.IGNORECASE)
+_BRACKETED = re.compile(
+    rf"[\[\u3010\uff3b\u3014\u3016{{]+\s*/?\s*({_ROLES})\s*[\]\u3011\uff3d\u3015\u3017}}]+",
+    re.IGNORECASE,
+)
 _MARKER = re.compile(
-    rf"(?<!\w)(?:#+\s*)?({_ROLES})(?:\s+(?:message|prompt))?\s*[:：]", re.IGNORECASE
+    rf"(?<!\w)(?:#+\s*)?({_ROLES})(?:\s+(?:message|prompt))?\s*[:\uff1a]", re.IGNORECASE
 )
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200c\u200e\u200f"

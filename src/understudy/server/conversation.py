@@ -5,7 +5,7 @@ the session, and starting its turn.
 """
 
 from understudy.engine.runs import ErrorFrame, Run
-from understudy.engine.turns import TurnRequest
+from understudy.engine.turn import TurnRequest
 from understudy.events import Reply
 from understudy.server.access import check_owner, too_many, user_of
 from understudy.server.auth import Principal

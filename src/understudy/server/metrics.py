@@ -55,11 +55,10 @@ class Metrics:
         self._gauge("understudy_replies_active", "Replies under way.").set_function(
             lambda: turns.active
         )
-        stats = log.stats
         for name, description, read in (
-            ("queued", "Rows waiting for the disk.", lambda: stats.queued),
-            ("committed", "Rows made durable since the start.", lambda: stats.committed),
-            ("parked", "Rows parked because they cannot be stored.", lambda: stats.parked),
+            ("queued", "Rows waiting for the disk.", lambda: log.stats.queued),
+            ("committed", "Rows made durable since the start.", lambda: log.stats.committed),
+            ("parked", "Rows parked because they cannot be stored.", lambda: log.stats.parked),
         ):
             self._gauge(f"understudy_log_rows_{name}", description).set_function(read)
         self._gauge("understudy_bus_dropped", "Events dropped for slow readers.").set_function(

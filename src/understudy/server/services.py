@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from fastapi import Request, WebSocket
+from fastapi.requests import HTTPConnection
 
 from understudy import __version__
 from understudy.brains.router import Router
@@ -26,7 +26,6 @@ from understudy.storage.engine import Database
 from understudy.storage.experiences import Experiences
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.overlay_keys import OverlayKeys
-from understudy.storage.sessions import Sessions
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,6 @@ class Services:
     database: Database
     bus: Bus
     log: LogWriter
-    stored_sessions: Sessions
     contexts: Contexts
     archive: ChatArchive
     experiences: Experiences
@@ -84,7 +82,7 @@ class Services:
         }
 
 
-def services_of(connection: Request | WebSocket) -> Services:
+def services_of(connection: HTTPConnection) -> Services:
     """The services of the application that a request or socket belongs to."""
     services: Services = connection.app.state.services
     return services

@@ -62,7 +62,7 @@ def read_recording(
 def count_hint(path: Path | str) -> int:
     """About how many messages `path` holds, for a progress bar: counted in its first MiB.
 
-    Exact up to blank and bad lines when the file is smaller. Raises `RecordingError`.
+    Exact for smaller files, but for blank and bad lines and CSV's header. Raises `RecordingError`.
     """
     with _open(path) as stream:
         sample = stream.read(LINE_BYTES)
@@ -187,7 +187,7 @@ def _chat_file(data: bytes, name: str, reader: Reader) -> Iterator[Recorded]:
 
 def _csv(lines: Iterable[tuple[int, bytes]], name: str, reader: Reader) -> Iterator[Recorded]:
     # Bytes that are not UTF-8 become surrogates here, and the row that holds them a `BadLine`.
-    rows = csv.reader(line.decode("utf-8", "surrogateescape") for _, line in lines)
+    rows = csv.reader(line.decode("utf-8", "surrogateescape") + "\n" for _, line in lines)
     header: list[str] = []
     number = 1
     while True:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from understudy.storage import schema_version as schema
@@ -26,9 +27,9 @@ Dialect = Literal["sqlite", "postgresql"]
 
 _DRIVERS: dict[str, Dialect] = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql"}
 _READERS = 4
-_UNAVAILABLE_SQLSTATES = ("08", "25006", "40", "53", "55P03", "57", "58")
-"""PostgreSQL errors about the server, not the statement: connection, read-only, deadlock,
-resources, lock timeout, operator, system."""
+_UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
+"""PostgreSQL errors about the server, not the statement: connection, read-only, login, unknown
+database, deadlock, resources, lock timeout, operator, system."""
 
 
 class Database:
@@ -43,7 +44,9 @@ class Database:
             self._reader = _sqlite_engine(url, sqlite.READ_PRAGMAS, "BEGIN", _READERS)
             self._writer = _sqlite_engine(url, sqlite.PRAGMAS, "BEGIN IMMEDIATE", 1)
         else:
-            self._reader = self._writer = create_async_engine(url, pool_size=_READERS + 2)
+            self._reader = self._writer = create_async_engine(
+                url, pool_size=_READERS + 2, pool_pre_ping=True
+            )
 
     @classmethod
     async def open(cls, url: str, *, migrate: bool = True) -> "Database":
@@ -84,7 +87,7 @@ class Database:
         Raises `LogUnavailable` or `StorageError` when the database itself is the trouble; errors
         of a statement come through as SQLAlchemy raises them.
         """
-        async with _explained(), self._reader.begin() as connection:
+        async with _transaction(self._reader) as connection:
             yield connection
 
     @asynccontextmanager
@@ -94,7 +97,7 @@ class Database:
         Durable once left. Writers of this process take turns on SQLite; another process is waited
         for up to 5 s. Raises as `read` does.
         """
-        async with self.exclusive(), _explained(), self._writer.begin() as connection:
+        async with self.exclusive(), _transaction(self._writer) as connection:
             yield connection
 
     async def schema_version(self) -> str | None:
@@ -114,13 +117,14 @@ class Database:
         return problems
 
     async def checkpoint(self) -> None:
-        """Fold SQLite's write-ahead log into the file and truncate it, as an erasure must."""
-        if self.dialect != "sqlite":
+        """Fold SQLite's write-ahead log into the file and truncate it, as an erasure must.
+
+        Raises `LogUnavailable` when readers keep it from happening.
+        """
+        if self.path is None:
             return
-        async with self.exclusive(), _explained(), self._writer.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
-            await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        async with self.exclusive():
+            await asyncio.to_thread(sqlite.checkpoint, self.path)
 
     async def close(self) -> None:
         """Close all connections; SQLite's write-ahead log is folded into the file."""
@@ -193,27 +197,30 @@ def _sqlite_engine(url: URL, pragmas: str, begin: str, size: int) -> AsyncEngine
 
 
 @asynccontextmanager
-async def _explained() -> AsyncGenerator[None]:
+async def _transaction(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    connected = False
     try:
-        yield
-    except DBAPIError as error:
-        known = explain(error)
+        async with engine.begin() as connection:
+            connected = True
+            yield connection
+    except Exception as error:
+        # Once connected, other errors are the caller's own.
+        ours = not connected or isinstance(error, DBAPIError)
+        known = explain(error) if ours else None
         if known is None:
             raise
         raise known from error
-    except OSError as error:
-        # asyncpg could not connect.
-        raise LogUnavailable(f"the database cannot be reached: {error.strerror or error}") from None
 
 
 def explain(error: BaseException) -> StorageError | None:
     """The error as a sentence; None when it is about a statement or its rows."""
     if isinstance(error, StorageError):
         return error
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if cause is None:
-        return None
-    sqlstate = getattr(cause, "sqlstate", None)
-    if isinstance(sqlstate, str) and sqlstate.startswith(_UNAVAILABLE_SQLSTATES):
-        return LogUnavailable(f"PostgreSQL is not available: {str(cause).splitlines()[0]}")
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    sqlstate = getattr(cause, "sqlstate", None) or ""
+    if lost or sqlstate.startswith(_UNAVAILABLE_SQLSTATES):
+        return LogUnavailable(f"PostgreSQL is not available: {str(cause).splitlines()[-1]}")
+    if isinstance(cause, OSError | PoolTimeout):
+        return LogUnavailable(f"the database cannot be reached: {cause}")
     return sqlite.explain(cause)

@@ -5,6 +5,7 @@ search over it: FTS5 with BM25 on SQLite, tsvector with ts_rank on PostgreSQL. D
 is learned from them (`learning`).
 """
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -32,9 +33,12 @@ CHUNK = 200
 CANDIDATES = 50
 """Rated answers compared in one search."""
 SIMILAR_ENOUGH = 0.5
-"""An answer is similar when it scores this share of the best match: a shared `the` is not."""
+"""A message is similar when it is alike to this share of the most alike one: among good matches,
+a shared `the` is none. BM25 is no measure for that: its scale hangs on how much is stored."""
 SEARCH_TERMS = 32
 TERM_LENGTH = 64
+
+_WORD = re.compile(r"\w+")
 
 
 class RatedExperience(ExperienceRow, frozen=True, kw_only=True):
@@ -96,7 +100,7 @@ class Experiences:
     ) -> list[RatedAnswer]:
         """Whole answers rated above 0 to messages like `text`, best-rated first.
 
-        Equal ratings are ordered by similarity, then by id.
+        Equal ratings are in order of the search score, then of their ids.
         """
         terms = search_terms(text)
         if not terms or limit < 1:
@@ -108,8 +112,10 @@ class Experiences:
             statement = statement.where(experience.c.channel == storable(channel))
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).all()
-        similar = [row for row in rows if row.score >= SIMILAR_ENOUGH * rows[0].score]
-        similar.sort(key=lambda row: (-row.rating, -row.score, row.id))
+        alike = [_likeness(text, row.prompt_text) for row in rows]
+        enough = SIMILAR_ENOUGH * max(alike, default=0.0)
+        similar = [row for row, likeness in zip(rows, alike, strict=True) if likeness >= enough]
+        similar.sort(key=lambda row: -row.rating)
         return [
             RatedAnswer(
                 prompt=row.prompt_text, response=row.response, rating=row.rating, experience=row.id
@@ -200,6 +206,12 @@ def search_statement(dialect: Dialect, terms: list[str]) -> "Select[*tuple[Any, 
         .order_by(score.desc(), experience.c.id)
         .limit(CANDIDATES)
     )
+
+
+def _likeness(one: str, other: str) -> float:
+    """The share of words two texts have in common, 0 to 1 (the Sørensen-Dice coefficient)."""
+    words, others = set(_WORD.findall(one.casefold())), set(_WORD.findall(other.casefold()))
+    return 2 * len(words & others) / (len(words) + len(others) or 1)
 
 
 def _rated() -> "Select[*tuple[Any, ...]]":

@@ -130,9 +130,10 @@ class Jobs:
         lease_ms: int = LEASE_MS,
         now: int | None = None,
     ) -> bool:
-        """Extend the lease and note the progress (JSON-able); False when the lease is lost."""
+        """Extend the lease, note progress (JSON-able) if any; False when the lease is lost."""
         moment = now_ms() if now is None else now
-        return await self._update(lease, lease_until=moment + lease_ms, progress=_json(progress))
+        values = {} if progress is None else {"progress": _json(progress)}
+        return await self._update(lease, lease_until=moment + lease_ms, **values)
 
     async def finish(self, lease: Job, result: Any = None) -> bool:
         """Mark the job as done with its result (JSON-able); False when the lease is lost."""

@@ -301,7 +301,7 @@ class Planner:
         reason = reason.encode(errors="backslashreplace").decode().replace("\0", "\\0")
         letter = {
             "ts": ts,
-            "kind": TABLES[type(row)].name,
+            "kind": type(row).__name__,
             "payload": payload[:_PARKED_CHARS],
             "error": reason[:_PARKED_CHARS],
         }

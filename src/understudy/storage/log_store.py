@@ -6,6 +6,7 @@ when (`storage.log_writer`).
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,13 +41,21 @@ class SqliteStore:
 
     A batch is one visit to that thread. Going statement by statement through the event loop would
     wait for its next turn a dozen times per batch, and a busy loop takes its time.
+
+    While it is open, threads that wait for the interpreter ask for it after 0.1 ms instead of 5:
+    an event loop without a pause lets go of the interpreter only for a microsecond at a time, too
+    short for another thread to wake, so that with the default a commit could take seconds.
     """
+
+    _SWITCH_INTERVAL_S = 1e-4
 
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log-store")
         self._connection: sqlite3.Connection | None = None
+        self._switch_interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(self._switch_interval, self._SWITCH_INTERVAL_S))
 
     async def write(self, steps: Sequence[Step]) -> int:
         """Run `steps` in one transaction; raises `sqlite3.Error`."""
@@ -59,6 +68,7 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._close)
         self._thread.shutdown()
+        sys.setswitchinterval(self._switch_interval)
 
     def _write(self, steps: Sequence[Step]) -> int:
         if self._connection is None:

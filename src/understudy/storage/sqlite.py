@@ -6,6 +6,7 @@ own pools or transactions (`storage.engine`).
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from understudy.storage.errors import LogUnavailable, StorageError
@@ -85,3 +86,14 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def checkpoint(path: Path) -> None:
+    """Fold the write-ahead log into the file and truncate it; raises `StorageError`."""
+    try:
+        with closing(connect(path)) as connection:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise explain(error) or StorageError(f"the checkpoint failed: {error}") from None
+    if busy:
+        raise LogUnavailable("the database is being read: the checkpoint will be made later")

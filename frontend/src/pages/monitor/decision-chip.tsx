@@ -27,7 +27,7 @@ export function DecisionChip({ decision }: { decision: DecisionEvent | null }) {
       <span className={`${styles.chip} ${styles[decision.action]}`}>
         <Icon size={12} aria-hidden />
         <span>
-          {word} <span className={styles.why}>{reasonLabel(decision.reason)}</span>
+          {word} <span className={styles.why}>· {reasonLabel(decision.reason)}</span>
         </span>
         {decision.detail && <span className="sr-only">: {decision.detail}</span>}
       </span>

@@ -18,6 +18,11 @@ export function EmptyState() {
         <Play size={18} aria-hidden />
         Rehearse the sample stream
       </Button>
+      {status && (
+        <p className={styles.brain}>
+          Brain: <strong>{status.brain.provider}</strong>. {status.brain.description}
+        </p>
+      )}
     </section>
   );
 }

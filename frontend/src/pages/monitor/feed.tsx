@@ -1,12 +1,12 @@
 /** The virtual list of messages, events and replies: following, pausing, moving, rating. */
-import { useVirtualizer } from "@tanstack/react-virtual";
+import { type VirtualItem, useVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown } from "lucide-react";
 import { useLayoutEffect, useRef, useState } from "react";
 import type { Row } from "@/live/rows";
 import { CAPACITY, type TimelineView } from "@/live/timeline";
 import styles from "@/pages/monitor/feed.module.css";
 import { RowView } from "@/pages/monitor/row-view";
-import { useFollow } from "@/pages/monitor/use-follow";
+import { useFollow, usePausable } from "@/pages/monitor/use-follow";
 import { useHotkeys } from "@/ui/hotkeys";
 
 interface FeedProps {
@@ -15,16 +15,14 @@ interface FeedProps {
   onRate: (turn: string, value: 1 | -1) => void;
 }
 
-/** Pixels from the end that still count as being there. */
-const END_ZONE = 48;
 const ESTIMATES: Record<Row["kind"], number> = { message: 30, event: 38, reply: 84, notice: 28 };
 
 /** The feed and its "42 new" button. */
 export function Feed({ timeline, cohost, onRate }: FeedProps) {
-  const { rows, isPaused, unseen, pause, resume } = useFollow(timeline);
-  const [selected, setSelected] = useState<string | null>(null);
   const scroller = useRef<HTMLDivElement>(null);
-  const lastTop = useRef(0);
+  const [selected, setSelected] = useState<string | null>(null);
+  const pausable = usePausable(timeline);
+  const { rows, isPaused, unseen } = pausable;
   const list = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -33,30 +31,108 @@ export function Feed({ timeline, cohost, onRate }: FeedProps) {
     overscan: 8,
   });
   const height = list.getTotalSize();
-
-  useLayoutEffect(() => {
-    if (isPaused || !scroller.current) return;
-    scroller.current.scrollTop = scroller.current.scrollHeight;
-  }, [isPaused, rows, height]);
+  const onScroll = useFollow({ scroller, list: pausable, height, mayResume: selected === null });
   useLayoutEffect(() => {
     // Heights are remembered by key; those of forgotten rows would pile up over a long stream.
     if (list.itemSizeCache.size > 4 * CAPACITY) list.measure();
   }, [list, timeline.end]);
 
-  const goLive = () => {
-    setSelected(null);
-    resume();
-  };
   const select = (index: number) => {
     const row = rows[index];
     if (!row) return;
-    pause();
+    pausable.pause();
     setSelected(row.key);
     list.scrollToIndex(index, { align: "auto" });
   };
+  const goLive = () => {
+    setSelected(null);
+    pausable.resume();
+  };
+  const newest = list.range?.endIndex ?? rows.length - 1;
+  useFeedKeys({ rows, selected, newest, select, goLive, onRate });
+
+  return (
+    <div className={styles.frame}>
+      <div
+        className={styles.scroller}
+        ref={scroller}
+        onScroll={onScroll}
+        tabIndex={0}
+        role="feed"
+        aria-label="Chat"
+      >
+        <div className={styles.canvas} style={{ height }}>
+          {list.getVirtualItems().map((item) => (
+            <FeedItem
+              key={item.key}
+              measure={list.measureElement}
+              item={item}
+              row={rows[item.index]}
+              total={rows.length}
+              isSelected={rows[item.index]?.key === selected}
+              onSelect={select}
+              cohost={cohost}
+              onRate={onRate}
+            />
+          ))}
+        </div>
+      </div>
+      {isPaused && <ResumeButton unseen={unseen} onClick={goLive} />}
+    </div>
+  );
+}
+
+interface FeedItemProps extends Pick<FeedProps, "cohost" | "onRate"> {
+  item: VirtualItem;
+  row: Row | undefined;
+  total: number;
+  isSelected: boolean;
+  measure: (element: HTMLElement | null) => void;
+  onSelect: (index: number) => void;
+}
+
+function FeedItem({ item, row, total, isSelected, measure, onSelect, ...rest }: FeedItemProps) {
+  if (!row) return null;
+  return (
+    <article
+      ref={measure}
+      data-index={item.index}
+      data-kind={row.kind}
+      aria-posinset={item.index + 1}
+      aria-setsize={total}
+      aria-current={isSelected || undefined}
+      className={styles.row}
+      style={{ transform: `translateY(${item.start}px)` }}
+      onClick={() => onSelect(item.index)}
+    >
+      <RowView row={row} isSelected={isSelected} {...rest} />
+    </article>
+  );
+}
+
+function ResumeButton({ unseen, onClick }: { unseen: number; onClick: () => void }) {
+  return (
+    <button type="button" className={styles.resume} onClick={onClick}>
+      <ArrowDown size={16} aria-hidden />
+      {unseen > 0 ? `${unseen} new` : "Back to live"}
+    </button>
+  );
+}
+
+interface FeedKeys {
+  rows: readonly Row[];
+  selected: string | null;
+  /** The row to start from when none is selected. */
+  newest: number;
+  select: (index: number) => void;
+  goLive: () => void;
+  onRate: FeedProps["onRate"];
+}
+
+function useFeedKeys({ rows, selected, newest, select, goLive, onRate }: FeedKeys): void {
   const move = (step: 1 | -1) => {
     const at = rows.findIndex((row) => row.key === selected);
-    select(at < 0 ? (list.range?.endIndex ?? rows.length - 1) : at + step);
+    select(at < 0 ? newest : at + step);
   };
   const rate = (value: 1 | -1) => {
     const turn = turnOf(rows.find((row) => row.key === selected));
@@ -69,57 +145,9 @@ export function Feed({ timeline, cohost, onRate }: FeedProps) {
     b: () => rate(-1),
     escape: goLive,
   });
-  const onScroll = () => {
-    if (!scroller.current) return;
-    const { scrollTop, scrollHeight, clientHeight } = scroller.current;
-    const fromEnd = scrollHeight - scrollTop - clientHeight;
-    // Growing rows also change the distance to the end; only a move upwards is the reader's wish.
-    if (scrollTop < lastTop.current && fromEnd > END_ZONE) pause();
-    else if (scrollTop > lastTop.current && fromEnd < 2 && selected === null) resume();
-    lastTop.current = scrollTop;
-  };
-
-  return (
-    <div className={styles.frame}>
-      <div className={styles.scroller} ref={scroller} onScroll={onScroll} tabIndex={0} role="feed">
-        <div className={styles.canvas} style={{ height }}>
-          {list.getVirtualItems().map((item) => {
-            const row = rows[item.index];
-            return (
-              row && (
-                <article
-                  key={item.key}
-                  ref={list.measureElement}
-                  data-index={item.index}
-                  aria-posinset={item.index + 1}
-                  aria-setsize={rows.length}
-                  aria-current={row.key === selected || undefined}
-                  className={styles.row}
-                  style={{ transform: `translateY(${item.start}px)` }}
-                  onClick={() => select(item.index)}
-                >
-                  <RowView
-                    row={row}
-                    cohost={cohost}
-                    isSelected={row.key === selected}
-                    onRate={onRate}
-                  />
-                </article>
-              )
-            );
-          })}
-        </div>
-      </div>
-      {isPaused && (
-        <button type="button" className={styles.resume} onClick={goLive}>
-          <ArrowDown size={16} aria-hidden />
-          {unseen > 0 ? `${unseen} new` : "Back to live"}
-        </button>
-      )}
-    </div>
-  );
 }
 
+/** The turn of a reply, or of the reply that a message got. */
 function turnOf(row: Row | undefined): string {
   if (row?.kind === "reply") return row.turn;
   return row?.kind === "message" || row?.kind === "event" ? (row.decision?.turn ?? "") : "";

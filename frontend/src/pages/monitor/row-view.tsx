@@ -7,7 +7,7 @@ import { AuthorBadges } from "@/pages/monitor/author-badges";
 import { DecisionChip } from "@/pages/monitor/decision-chip";
 import { ReplyView } from "@/pages/monitor/reply-view";
 import styles from "@/pages/monitor/row-view.module.css";
-import { describeEvent, eventIcon } from "@/pages/monitor/stream-event";
+import { EVENT_ICONS, describeEvent } from "@/pages/monitor/stream-event";
 import { Time } from "@/pages/monitor/time";
 
 interface RowViewProps {
@@ -63,7 +63,7 @@ function MessageView({ row, isSelected }: { row: MessageRow; isSelected: boolean
 
 function EventView({ row, isSelected }: { row: EventRow; isSelected: boolean }) {
   const { event, decision } = row;
-  const Icon = eventIcon(event.kind);
+  const Icon = EVENT_ICONS[event.kind];
   return (
     <div className={`${styles.line} ${styles.event}`}>
       <Time ts={row.ts} />

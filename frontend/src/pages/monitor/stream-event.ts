@@ -11,7 +11,8 @@ import {
 } from "lucide-react";
 import type { StreamEvent } from "@/live/events";
 
-const ICONS: Record<StreamEvent["kind"], LucideIcon> = {
+/** The icon of each kind of event. */
+export const EVENT_ICONS: Record<StreamEvent["kind"], LucideIcon> = {
   sub: BadgeCheck,
   resub: CalendarCheck,
   gift: Gift,
@@ -20,11 +21,6 @@ const ICONS: Record<StreamEvent["kind"], LucideIcon> = {
   follow: Heart,
   other: PartyPopper,
 };
-
-/** The icon of a kind of event. */
-export function eventIcon(kind: StreamEvent["kind"]): LucideIcon {
-  return ICONS[kind];
-}
 
 const PHRASES: Record<StreamEvent["kind"], (amount: number) => string> = {
   sub: () => "subscribed",

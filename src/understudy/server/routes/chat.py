@@ -4,7 +4,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from understudy.engine.runs import Run
+from understudy.engine.runs import Run, reply_id
 from understudy.server.access import ServicesDep, Viewer, check_owner, user_of
 from understudy.server.bodies import ChatBody, SessionMessageBody, StartBody
 from understudy.server.conversation import (
@@ -128,10 +128,10 @@ def _position(request: Request, run_id: str, after: int | None) -> int:
 
 
 async def _expired(services: Services, caller: Viewer, run_id: str) -> Response:
-    stored = await services.stored_sessions.message_of_run(run_id)
+    stored = await services.experiences.get(run_id)
     if stored is None:
         raise Problem(404, f"there is no run {run_id!r}")
     check_owner(caller, await services.sessions.get(stored.session))
     body = msgspec.json.decode(problem_body(410, "the run can no longer be resumed"))
-    body |= {"reply": stored.text, "message_id": stored.id, "run": run_id}
+    body |= {"reply": stored.response, "message_id": reply_id(run_id), "run": run_id}
     return Response(msgspec.json.encode(body), 410, media_type="application/problem+json")

@@ -12,7 +12,7 @@ import msgspec
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from understudy.brains.base import BrainError
-from understudy.engine.commands import CommandError, parse
+from understudy.engine.commands import CommandError, parse, plain_message
 from understudy.engine.runs import Run, TokenFrame
 from understudy.engine.sessions import SessionEnded
 from understudy.engine.turns import Busy
@@ -147,7 +147,9 @@ class _Chat:
             yield {"type": "command_response", "command": command.name, "result": result}
             return
         grace = self._services.settings.server.stream_grace
-        run = await start_turn(self._services, session, text, client=client, grace=grace)
+        run = await start_turn(
+            self._services, session, plain_message(text), client=client, grace=grace
+        )
         with run.reading():
             if body.stream:
                 async with aclosing(_tokens(run)) as tokens:

@@ -1,0 +1,130 @@
+"""What a turn is asked and what comes of it: the request, the outcome, and the rows kept.
+
+Owns the shape of a turn's record. Does not own how a turn runs (`turns`).
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from understudy.brains.base import Task, Usage
+from understudy.engine.context import Context
+from understudy.engine.runs import DoneFrame, ErrorFrame, Frame
+from understudy.events import ChatMessage, Reply, TurnStatus, now_ms
+from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
+from understudy.storage.sessions import SessionMessage
+
+
+class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be answered, for whom and where.
+
+    `channel` is set for turns of a stream, whose tokens are published; `origin` says where the
+    experience comes from. `grace` is how many seconds the reply outlives its last reader, None
+    for ever. `run` and `ts` are given by rehearsals, which must repeat exactly.
+    """
+
+    session: str
+    user: str
+    text: str
+    persona: str
+    viewer: str = ""
+    client_context: str | None = None
+    recent_chat: Sequence[ChatMessage] = ()
+    channel: str = ""
+    streamer: str = ""
+    origin: ExperienceOrigin = "web"
+    in_reply_to: str = ""
+    task: Task = "chat"
+    event: str = ""
+    amount: int = 0
+    grace: float | None = None
+    run: str = ""
+    ts: int = 0
+
+
+class Outcome(msgspec.Struct):
+    """What speaking came to, filled in as it goes."""
+
+    context: Context | None = None
+    usage: Usage = Usage()
+    status: TurnStatus = "complete"
+    error: str = ""
+    retryable: bool = False
+    first_token_ms: int | None = None
+
+
+def user_row(run: str, request: TurnRequest) -> SessionMessageRow:
+    """The row of the message that is answered."""
+    return SessionMessageRow(
+        id=f"{run}_user",
+        session=request.session,
+        ts=request.ts or now_ms(),
+        role="user",
+        user=request.user,
+        text=request.text,
+        run=run,
+    )
+
+
+def reply_row(request: TurnRequest, reply: Reply, cohost: str) -> SessionMessageRow:
+    """The row of the reply."""
+    return SessionMessageRow(
+        id=reply.id,
+        session=request.session,
+        ts=reply.ts,
+        role="assistant",
+        user=cohost,
+        text=reply.text,
+        run=reply.turn,
+        status=reply.status,
+    )
+
+
+def end_frame(reply: Reply, outcome: Outcome, durable: bool) -> Frame:
+    """The last frame of a run; without a message id when the reply is not `durable`."""
+    if reply.status == "failed":
+        return ErrorFrame(reply.error, outcome.retryable)
+    usage = {
+        "input_tokens": outcome.usage.input_tokens,
+        "output_tokens": outcome.usage.output_tokens,
+    }
+    return DoneFrame(reply.id if durable else None, usage, reply.status)
+
+
+def experience_row(request: TurnRequest, reply: Reply, context: Context) -> ExperienceRow:
+    """The exchange as the model saw it, with the account of its context."""
+    system = [{"role": "system", "content": context.system_prompt}]
+    messages = [{"role": m.role, "content": m.content} for m in context.messages]
+    return ExperienceRow(
+        id=reply.turn,
+        ts=reply.ts,
+        channel=reply.channel,
+        session=reply.session,
+        user=reply.user,
+        persona=reply.persona,
+        model=reply.model,
+        prompt_messages=system + messages,
+        prompt_text=request.text,
+        response=reply.text,
+        status=reply.status,
+        in_reply_to=reply.in_reply_to,
+        context_account=msgspec.to_builtins(context.account),
+        first_token_ms=reply.first_token_ms,
+        total_ms=reply.total_ms,
+        origin=request.origin,
+    )
+
+
+def session_message(row: SessionMessageRow) -> SessionMessage:
+    """The message of a conversation that a row stores."""
+    return SessionMessage(
+        id=row.id,
+        ts=row.ts,
+        role=row.role,
+        user=row.user,
+        text=row.text,
+        run=row.run,
+        status=row.status,
+    )
+
+

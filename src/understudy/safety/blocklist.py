@@ -1,0 +1,190 @@
+"""Words that are recognised under disguise and left alone inside other words.
+
+Owns the normalisation: case, accents, look-alike letters, `l33t`, repeats, dots and spaces between
+letters. Does not own which words are blocked nor what happens then (`moderation`).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_LOOKS = {
+    "a": "a4@^*",
+    "b": "b8",
+    "c": "c(<",
+    "e": "e3*",
+    "g": "g69",
+    "i": "i1!|l*",
+    "l": "l1|i!",
+    "o": "o0*",
+    "s": "s5$z",
+    "t": "t7+",
+    "u": "uv*",
+    "v": "vu",
+    "z": "z2s",
+}
+"""What may stand for a letter; a star may stand for any vowel."""
+
+_VOWELS = "aeiou"
+_HOMOGLYPHS = str.maketrans(
+    # Cyrillic and Greek letters that look Latin.
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u051b\u043a\u043c\u0442"
+    "\u03b1\u03b5\u03bf\u03c1\u03bd\u03b9\u03ba\u03c4\u03c5\u0131\u0261",
+    "aeopcyxijsdqkmtaeopviktuig",
+)
+_UNSEEN = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0"
+    "\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufe20-\ufe2f\ufeff]"
+)
+_SEPARATORS = re.compile(r"[\W_]+")
+_UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u9fff\uac00-\ud7af]")
+_ENDINGS = "(?:s|z|es|ed|ing|er|ers)?"
+_NOT_AFTER_LETTER = r"(?<![^\W\d_])"
+_NOT_BEFORE_LETTER = r"(?![^\W\d_])"
+_LONGEST_PHRASE = 64
+
+
+class Blocklist:
+    """A list of words and phrases, found in any of their disguises.
+
+    A word counts only where it stands alone, give or take an English ending, so that places and
+    surnames with one inside pass. At least two of its characters must be letters, so that numbers
+    pass, unless it is written exactly as blocked. Entries without a letter or digit are ignored.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        folded = {" ".join(_fold(word).split()) for word in words}
+        self._words = sorted(word for word in folded if any(map(str.isalnum, word)))
+        self._exact = frozenset(_SEPARATORS.sub("", word) for word in self._words)
+        self._pattern = _alternation(map(_disguised, self._words))
+        self._quick = _alternation(_quick(word) for word in self._words if word.isascii())
+        self._foreign = not all(map(str.isascii, self._words))
+        self._beginnings = _alternation(filter(None, map(_beginning, self._words)))
+
+    def search(self, text: str) -> bool:
+        """Whether a blocked word is in `text`."""
+        folded = _fold(text)
+        return self._may_match(folded) and self._first(folded, 0) is not None
+
+    def mask(self, text: str, by: str) -> str:
+        """`text` with every blocked word replaced by `by`; the rest stays as it was."""
+        if not self.search(text):
+            return text
+        folded, places = _fold_in_place(text)
+        parts: list[str] = []
+        done = position = 0
+        while (match := self._first(folded, position)) is not None:
+            start, end = places[match.start()], places[match.end()]
+            parts += text[done : max(start, done)], by
+            done = position = end
+            position = match.end()
+        return "".join(parts) + text[done:]
+
+    def unfinished(self, text: str) -> int:
+        """How many characters at the end of `text` begin a blocked phrase without ending it."""
+        if self._beginnings is None:
+            return 0
+        tail = text[-_LONGEST_PHRASE:]
+        folded, places = _fold_in_place(tail)
+        match = self._beginnings.search(folded)
+        return len(tail) - places[match.start()] if match else 0
+
+    def _may_match(self, folded: str) -> bool:
+        """Whether `_first` could find something: cheap, and never wrongly False."""
+        if self._foreign and not folded.isascii():
+            return True
+        if self._quick is None:
+            return False
+        return self._quick.search(_bones(folded)) is not None
+
+    def _first(self, folded: str, position: int) -> re.Match[str] | None:
+        if self._pattern is None:
+            return None
+        for match in self._pattern.finditer(folded, position):
+            if sum(map(str.isalpha, match[0])) >= 2:
+                return match
+            if _SEPARATORS.sub("", match[0]) in self._exact:
+                return match
+        return None
+
+
+def _fold(text: str) -> str:
+    """Small letters without accents and invisible characters; look-alikes become Latin."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    return _UNSEEN.sub("", decomposed).translate(_HOMOGLYPHS)
+
+
+def _fold_in_place(text: str) -> tuple[str, list[int]]:
+    """The folded text, and for each of its characters (and its end) the place in `text`."""
+    if text.isascii():
+        return text.lower(), list(range(len(text) + 1))
+    parts = [_fold(char) for char in text]
+    places = [place for place, part in enumerate(parts) for _ in part]
+    return "".join(parts), [*places, len(text)]
+
+
+def _letter(char: str, *, stars: bool) -> str:
+    looks = _LOOKS.get(char, char)
+    return f"[{re.escape(looks if stars else looks.replace('*', ''))}]+"
+
+
+def _disguised(phrase: str) -> str:
+    """A pattern for `phrase`: letters together, dotted, or all spaced out."""
+    if _UNSPACED.search(phrase):
+        return re.escape(phrase)
+    words = phrase.split()
+    letters = [[_letter(char, stars=len(word) > 3) for char in word] for word in words]
+    close = r"[\W_]+".join(r"(?:[^\w\s]|_){0,2}".join(word) for word in letters)
+    spaced = r"[\W_]{1,3}".join(letter for word in letters for letter in word)
+    return f"{_NOT_AFTER_LETTER}(?:{close}{_ENDINGS}|{spaced}){_NOT_BEFORE_LETTER}"
+
+
+def _beginning(phrase: str) -> str:
+    """A pattern for the words of `phrase` but the last, at the end of a text."""
+    pattern = ""
+    for word in reversed(phrase.split()[:-1]):
+        letters = "".join(_letter(char, stars=len(word) > 3) for char in word)
+        pattern = letters + (rf"(?:[\W_]+{pattern})?" if pattern else "")
+    return rf"{_NOT_AFTER_LETTER}{pattern}[\W_]*\Z" if pattern else ""
+
+
+def _alternation(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    joined = "|".join(patterns)
+    return re.compile(joined) if joined else None
+
+
+def _quick(phrase: str) -> str:
+    """Finds all that `_disguised` finds for an ASCII phrase, in the skeleton of a text."""
+    letters = [(char, len(word) > 3) for word in phrase.split() for char in _bones(word)]
+    # A plain first letter lets the engine skip to where it occurs.
+    (first, _), *rest = letters
+    tail = [char + ("*" if char in _VOWELS and long else "+") for char, long in rest]
+    return f"{first}{first}*" + "".join(tail)
+
+
+def _bones(text: str) -> str:
+    return text.encode("ascii", "ignore").translate(_SKELETON, _DROPPED).decode()
+
+
+def _bare(char: str) -> str:
+    """One letter for each group of characters that may stand for the same letters."""
+    return {"l": "i", "v": "u", "z": "s"}.get(char, char)
+
+
+def _skeleton() -> tuple[bytes, bytes]:
+    table = bytearray(range(256))
+    kept: set[int] = set()
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        table[ord(letter)] = table[ord(letter.upper())] = ord(_bare(letter))
+        kept |= {ord(letter), ord(letter.upper())}
+        for look in _LOOKS.get(letter, "").replace("*", ""):
+            if not look.isalpha():
+                table[ord(look)] = ord(_bare(letter))
+                kept.add(ord(look))
+    kept |= set(range(ord("0"), ord("9") + 1))
+    return bytes(table), bytes(code for code in range(128) if code not in kept)
+
+
+_SKELETON, _DROPPED = _skeleton()
