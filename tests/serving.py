@@ -57,9 +57,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             async with asyncio.timeout(10):
                 while not process.started:
                     await asyncio.sleep(0.005)
-            yield Running(url, application, process, http, serving)
-        process.should_exit = True
-        await serving
+            try:
+                yield Running(url, application, process, http, serving)
+            finally:
+                process.should_exit = True
+                await serving
 
 
 def parse_events(text: str) -> list[tuple[str, dict[str, Any]]]:

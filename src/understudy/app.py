@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 
 from understudy.brains.router import Router
-from understudy.brains.scripted import Recall
+from understudy.brains.scripted.brain import Recall
 from understudy.bus import Bus
 from understudy.config import BrainSettings, Settings, SettingsError
 from understudy.engine.archive import Archive
@@ -140,7 +140,7 @@ class Application:
 
         services = Services(
             settings=settings,
-            secret=load_secret(settings) if settings.auth_required else "",
+            secret=load_secret(settings),
             database=database,
             bus=bus,
             log=log,
@@ -159,7 +159,7 @@ class Application:
             limits=_limits(settings),
             metrics=metrics,
             problems=lambda: [
-                *personas.problems.values(),
+                *(f"{file}: {problem}" for file, problem in personas.problems.items()),
                 *([log.stats.last_error] if log.stats.last_error else []),
             ],
             ready=ready,

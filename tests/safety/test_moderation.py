@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - letters and brackets that look like others are what is tested here
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ def rot13(words: str, separator: str | None = None) -> list[str]:
         "pl*nk",
         "p\u200blonk",
         "plónk",
-        "рlonk",  # noqa: RUF001 - the Cyrillic letter is the point
+        "рlonk",
         "ｐｌｏｎｋ",
         "Blue  M00N tonight",
         "blue-moon",
@@ -154,6 +155,18 @@ def test_masking_leaves_nothing_to_find(text: str) -> None:
         assert masked == text
 
 
+@settings(max_examples=300)
+@given(st.text(st.sampled_from("killyourse pon1!|*$. _-kKbum0"), max_size=30))
+@example("k!ll y0ur$elf")
+@example("kiiiill...yourself")
+@example("a$$")
+def test_the_quick_look_never_misses(text: str) -> None:
+    phrases = ["plonk", "blue moon", "ass", "kill yourself", "1488"]
+    # With a word in another script, text in that script cannot be passed by the quick look.
+    thorough = Blocklist([*phrases, "дурак"])
+    assert Blocklist(phrases).search(text) == thorough.search(f"{text} щ")
+
+
 def test_masking_keeps_the_rest_as_it_was() -> None:
     words = Blocklist(WORDS)
     assert words.mask("Né, you PLÖNK and дурак!", "***") == "Né, you *** and ***!"
@@ -194,3 +207,15 @@ def test_output_is_withheld_masked_or_redacted() -> None:
 )
 def test_what_may_become_a_number_or_phrase_is_held(text: str, held: int) -> None:
     assert OutputFilter(WORDS).hold(text) == held
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["i", "il", "k", "ki", "kil ", "!", "n!", "i|", "p.", "a\u0301", "é", "kill ", "* ", "pl"],
+)
+def test_long_hostile_text_is_dealt_with_in_linear_time(piece: str) -> None:
+    text = piece * (20_000 // len(piece))
+    filter_.check(text)
+    assert filter_.check(f"{text} plonk").rule == "blocked_word"
+    OutputFilter(WORDS)(text)
+    OutputFilter(WORDS).hold(text)

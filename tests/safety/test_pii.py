@@ -38,6 +38,12 @@ fragments = st.sampled_from(
 texts = st.lists(st.one_of(fragments, st.text(max_size=6)), max_size=6).map("".join)
 
 
+HOSTILE = [
+    *("a", "1", "1 ", "a.", "@", "a at ", ":", "1.", "0x", "-1", "aA1", "[", "é ", "12 oak "),
+    *("4-", "+49 ", "x at y dot ", "http://", "a@b.", "A b ", "token=", "김", "bob_", "sk-"),
+]
+
+
 def kinds(text: str) -> list[str]:
     return [finding.kind for finding in Redactor().redact(text).findings]
 
@@ -132,6 +138,8 @@ def test_what_fails_its_check_is_not_found(text: str, kind: str) -> None:
     assert kind not in kinds(text)
 
 
-def test_long_hostile_text_is_dealt_with_in_linear_time() -> None:
-    for piece in ("a", "1", "1 ", "a.", "@", "a at ", ":", "1.", "0x", "-1", "aA1", "[", "é "):
-        Redactor(ROSTER).redact(piece * (20_000 // len(piece)))
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_long_hostile_text_is_dealt_with_in_linear_time(piece: str) -> None:
+    redactor = Redactor(ROSTER)
+    once = redactor.redact(piece * (20_000 // len(piece))).text
+    assert redactor.redact(once).findings == []

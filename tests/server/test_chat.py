@@ -152,9 +152,7 @@ async def test_leaving_cancels_the_model_after_the_grace_time(
 
 
 async def test_silence_is_filled_with_pings(tmp_path) -> None:
-    settings = settings_for(
-        tmp_path, brain__words_per_second=1, server__ping_interval=0.05
-    )
+    settings = settings_for(tmp_path, brain__words_per_second=1, server__ping_interval=0.05)
     async with running(settings) as server:
         session = await server.session()
         body = {"session_id": session, "message": "hi"}

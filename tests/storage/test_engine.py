@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import os
 import sqlite3
 import stat
 import subprocess
@@ -80,10 +81,14 @@ async def test_a_read_connection_cannot_write(database: Database) -> None:
 async def test_write_commits_at_the_end_and_rolls_back_on_an_error(any_database: Database) -> None:
     async with any_database.write() as connection:
         await connection.execute(insert(channel).values(name="kept", created=1))
-    with pytest.raises(RuntimeError, match="changed my mind"):
+
+    async def give_up() -> None:
         async with any_database.write() as connection:
             await connection.execute(insert(channel).values(name="dropped", created=1))
             raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        await give_up()
     assert await names(any_database) == ["kept"]
 
 
@@ -125,7 +130,7 @@ async def test_closing_leaves_no_write_ahead_log(tmp_path: Path) -> None:
     async with database.write() as connection:
         await connection.execute(insert(channel).values(name="a", created=1))
     await database.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.db"]
+    assert os.listdir(tmp_path) == ["a.db"]
 
 
 @pytest.mark.usefixtures("impatient")
@@ -142,7 +147,8 @@ async def test_a_checkpoint_that_a_reader_prevents_says_so_and_closing_goes_on(
         with pytest.raises(LogUnavailable, match="being read"):
             await database.checkpoint()
         await database.close()
-    assert sqlite3.connect(path).execute("SELECT name FROM channel").fetchall() == [("a",)]
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT name FROM channel").fetchall() == [("a",)]
 
 
 async def test_a_newer_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -150,14 +156,14 @@ async def test_a_newer_database_is_refused_in_one_sentence(tmp_path: Path) -> No
     await (await Database.open(url)).close()
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(DatabaseTooNew, match="at version 9999.*newer Understudy"):
+    with pytest.raises(DatabaseTooNew, match=r"at version 9999.*newer Understudy"):
         await Database.open(url)
     with pytest.raises(DatabaseTooNew):
         await Database.open(url, migrate=False)
 
 
 async def test_without_migration_an_empty_database_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="empty.*run understudy db upgrade"):
+    with pytest.raises(StorageError, match=r"empty.*run understudy db upgrade"):
         await Database.open(url_of(tmp_path / "a.db"), migrate=False)
 
 
@@ -214,7 +220,7 @@ async def test_a_lock_of_another_process_is_waited_for_and_then_explained(tmp_pa
 
 async def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(LogUnavailable, match="cannot be written.*choose another folder"):
+    with pytest.raises(LogUnavailable, match=r"cannot be written.*choose another folder"):
         await Database.open(url_of(tmp_path / "file" / "a.db"))
 
 

@@ -68,7 +68,7 @@ async def test_a_failed_migration_leaves_the_database_as_it_was(
     await database.close()
 
 
-async def test_a_current_database_opens_without_alembic(tmp_path: Path) -> None:
+def test_a_current_database_opens_without_alembic(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/a.db"
     for expected in ("True", "False"):
         found = subprocess.run(

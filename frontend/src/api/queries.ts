@@ -1,6 +1,6 @@
 /** What the app reads from and does to the server, as TanStack queries and mutations. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { call } from "@/api/client";
+import { ApiError, call } from "@/api/client";
 import type { NewOverlayKey, OverlayKey, Rehearsal, RehearsalSpeed, Status } from "@/api/types";
 import { useLiveStore } from "@/live/context";
 import { useShowNotice } from "@/ui/notices";
@@ -8,6 +8,7 @@ import { useShowNotice } from "@/ui/notices";
 export const STATUS_KEY = ["status"] as const;
 const REHEARSAL_KEY = ["rehearsal"] as const;
 const OVERLAY_KEYS_KEY = ["overlay-keys"] as const;
+const REMEMBERED_REHEARSAL = "understudy.rehearsal";
 const STATUS_EVERY_MS = 10_000;
 const REHEARSAL_EVERY_MS = 500;
 
@@ -42,20 +43,37 @@ export function useSkip() {
   });
 }
 
-/** The rehearsal that was started here, null when there is none; renewed while it runs. */
+/**
+ * The rehearsal that was started in this browser, null when there is none; renewed while it runs.
+ *
+ * A reload or a second tab finds a running one again, so that it can be stopped.
+ */
 export function useRehearsal() {
   const client = useQueryClient();
   return useQuery<Rehearsal | null>({
     queryKey: REHEARSAL_KEY,
     queryFn: async () => {
       const known = client.getQueryData<Rehearsal | null>(REHEARSAL_KEY);
-      return known ? call<Rehearsal>("GET", `api/v1/rehearsals/${known.id}`) : null;
+      if (known) return findRehearsal(known.id);
+      const remembered = localStorage.getItem(REMEMBERED_REHEARSAL);
+      const found = remembered ? await findRehearsal(remembered) : null;
+      return found?.state === "running" ? found : null;
     },
     staleTime: Infinity,
     gcTime: Infinity,
     refetchInterval: (query) =>
       query.state.data?.state === "running" ? REHEARSAL_EVERY_MS : false,
   });
+}
+
+/** Null when the server no longer knows it, as after a restart. */
+async function findRehearsal(id: string): Promise<Rehearsal | null> {
+  try {
+    return await call<Rehearsal>("GET", `api/v1/rehearsals/${id}`);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
 }
 
 /** Starts the bundled sample stream. */
@@ -65,7 +83,11 @@ export function useStartRehearsal() {
   return useMutation({
     mutationFn: (speed: RehearsalSpeed) =>
       call<Rehearsal>("POST", "api/v1/rehearsals", { sample: true, speed, seed: 1 }),
-    onSuccess: (rehearsal) => client.setQueryData(REHEARSAL_KEY, rehearsal),
+    onSuccess: (rehearsal) => {
+      localStorage.setItem(REMEMBERED_REHEARSAL, rehearsal.id);
+      client.setQueryData(REHEARSAL_KEY, rehearsal);
+      show("");
+    },
     onError: (error) => show(error.message),
   });
 }

@@ -6,7 +6,7 @@
  */
 const KEY = "understudy.token";
 
-/** The token in `text`, which may be an owner link or the token itself; empty when there is none. */
+/** The token in `text`, an owner link or the token itself; empty when there is none. */
 export function tokenFrom(text: string): string {
   const fragment = /[#&?]token=([^&\s]+)/.exec(text);
   if (fragment?.[1]) return decodeURIComponent(fragment[1]);

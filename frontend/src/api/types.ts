@@ -24,6 +24,8 @@ export interface OverlayKey {
   id: string;
   overlay: string;
   label: string;
+  /** When it was revoked, in ms; null while it is good. */
+  revoked?: number | null;
 }
 
 /** The answer to `POST /api/v1/overlay-keys`. */

@@ -1,4 +1,4 @@
-/** Addresses of the server, relative to the page, so that a reverse-proxy prefix does not matter. */
+/** Addresses of the server, relative to the page, so that a proxy's prefix does not matter. */
 
 /** The address of the relative `path` seen from the folder of `base`, the page. */
 export function serverUrl(path: string, base: string = document.baseURI): URL {

@@ -137,6 +137,11 @@ export interface GapFrame {
 
 export type LiveFrame = SnapshotFrame | EventsFrame | GapFrame;
 
+/** Sent every 15 s when there is nothing to tell. */
+export interface PingFrame {
+  type: "ping";
+}
+
 /** The name to show for the author of an event. */
 export function displayName(event: { user: string; name?: string }): string {
   return event.name || event.user;

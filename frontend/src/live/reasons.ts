@@ -17,9 +17,14 @@ const LABELS: Record<string, string> = {
   superseded: "wrote again",
   deleted: "deleted",
   no_template: "nothing to say",
-  skipped: "skipped by hand",
   blocked_word: "blocked word",
-  stopped: "stream ended",
+  stream_ended: "stream ended",
+  unavailable: "brain unavailable",
+  self_harm: "self-harm",
+  repetition: "one character over and over",
+  symbols: "only symbols",
+  zalgo: "unreadable marks",
+  link: "a link",
 };
 
 /** The label of a reason code; an unknown code is shown as words. */

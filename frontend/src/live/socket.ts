@@ -4,7 +4,7 @@
  * Owns reconnecting (jittered back-off, 0.5 s to 15 s) and resuming (`?since=<id>`). Does not own
  * what the events mean, nor how the address is authorised (`address` does).
  */
-import type { LiveFrame } from "@/live/events";
+import type { LiveFrame, PingFrame } from "@/live/events";
 
 export type SocketState = "connecting" | "live" | "offline";
 
@@ -26,6 +26,8 @@ export interface LiveSocketOptions {
 const UNAUTHORIZED = 4401;
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
+/** Silence after which a connection counts as dead: three missed pings of the server. */
+const LONGEST_SILENCE_MS = 45_000;
 
 /** Milliseconds to wait before attempt `failures + 1`; `random` is in [0, 1). */
 export function backoff(failures: number, random: number): number {
@@ -36,6 +38,7 @@ export function backoff(failures: number, random: number): number {
 export class LiveSocket {
   private socket: WebSocketLike | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private watchdog: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
   private lastId = "";
   /** Rises with every start and stop, so that a late answer of an old attempt is ignored. */
@@ -54,6 +57,7 @@ export class LiveSocket {
   stop(): void {
     this.generation += 1;
     clearTimeout(this.timer);
+    clearTimeout(this.watchdog);
     const socket = this.socket;
     this.socket = null;
     socket?.close();
@@ -79,12 +83,16 @@ export class LiveSocket {
 
   private listen(socket: WebSocketLike): void {
     this.socket = socket;
+    this.watch(socket);
     socket.onmessage = (message) => {
-      if (this.socket === socket) this.receive(String(message.data));
+      if (this.socket !== socket) return;
+      this.watch(socket);
+      this.receive(JSON.parse(String(message.data)) as LiveFrame | PingFrame);
     };
     socket.onclose = (event) => {
       if (this.socket !== socket) return;
       this.socket = null;
+      clearTimeout(this.watchdog);
       if (event.code === UNAUTHORIZED && this.options.onUnauthorized) {
         this.options.onState("offline");
         this.options.onUnauthorized();
@@ -94,13 +102,23 @@ export class LiveSocket {
     };
   }
 
-  private receive(data: string): void {
-    const frame = JSON.parse(data) as LiveFrame;
+  private receive(frame: LiveFrame | PingFrame): void {
     // Only a frame proves that the feed works: a proxy may accept the socket and drop it.
     this.failures = 0;
-    if (frame.type !== "gap") this.lastId = frame.id;
     this.options.onState("live");
+    if (frame.type === "ping") return;
+    if (frame.type !== "gap") this.lastId = frame.id;
     this.options.onFrame(frame);
+  }
+
+  /** A laptop that slept or a network that went leaves sockets that never say they are closed. */
+  private watch(socket: WebSocketLike): void {
+    clearTimeout(this.watchdog);
+    this.watchdog = setTimeout(() => {
+      this.socket = null;
+      socket.close();
+      this.retry();
+    }, LONGEST_SILENCE_MS);
   }
 
   private retry(): void {

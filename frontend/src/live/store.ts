@@ -20,10 +20,10 @@ export class LiveStore {
   private connection: SocketState = "connecting";
   private scheduled = false;
 
-  /** `onState` gets the state in each snapshot; `schedule` runs a function before the next paint. */
+  /** `onState` gets the state in each snapshot; `schedule` runs its argument before a paint. */
   constructor(
     private readonly onState: (state: LiveState) => void,
-    private readonly schedule: (flush: () => void) => void = (flush) => void requestAnimationFrame(flush),
+    private readonly schedule: (flush: () => void) => void = nextFrame,
   ) {}
 
   /** For `useSyncExternalStore`. */
@@ -70,4 +70,8 @@ export class LiveStore {
       for (const listener of this.listeners) listener();
     });
   }
+}
+
+function nextFrame(flush: () => void): void {
+  requestAnimationFrame(flush);
 }

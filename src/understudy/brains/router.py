@@ -1,43 +1,66 @@
-"""Chooses the brain and keeps it to its deadlines.
+"""Chooses the brain, and keeps any brain from hanging, crashing or leaking through.
 
-Owns which provider answers and why, how long it may take, and that nothing of a failing brain's
-inside leaks to a viewer. Does not own what a brain is told (`engine.context`).
+Owns the registry of providers, the choice, and the deadlines of a reply. Does not own how a
+provider works (`brains.<provider>`). A third party adds a provider by an entry point of the group
+`understudy.brains` that names a `BrainFactory`, without a change here.
 """
 
 import asyncio
+import difflib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from difflib import get_close_matches
-from importlib.metadata import entry_points
-from typing import Any
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 
 from understudy.brains.base import Brain, BrainError, BrainEvent, BrainRequest, Text
 from understudy.brains.scripted import Recall, ScriptedBrain
 from understudy.config import BrainSettings
 
-logger = logging.getLogger(__name__)
-
-ENTRY_POINTS = "understudy.brains"
+GROUP = "understudy.brains"
+AUTO = "auto"
+DEFAULT = "scripted"
 FIRST_TOKEN_SECONDS = 30.0
 REPLY_SECONDS = 120.0
 
 BrainFactory = Callable[[BrainSettings, Recall | None], Brain]
-"""Makes a brain from its settings; what an entry point of the group `understudy.brains` names."""
+"""Makes a brain from the settings and the memory of liked answers; may raise `BrainError`."""
+
+_log = logging.getLogger(__name__)
 
 
 class UnknownProvider(BrainError):
-    """No brain has this provider name; the message lists those there are."""
+    """`brain.provider` names no brain that is installed."""
+
+
+class BrainUnavailable(BrainError):
+    """A brain is installed but cannot be loaded."""
+
+
+def load_providers() -> dict[str, BrainFactory]:
+    """The factories by provider name; a plug-in is not imported before its brain is made.
+
+    The built-in ones need no installed metadata, and no plug-in can take their names.
+    """
+    found: dict[str, BrainFactory] = {
+        entry.name: partial(_make_plugin, entry) for entry in entry_points(group=GROUP)
+    }
+    return found | {DEFAULT: make_scripted}
+
+
+def make_scripted(settings: BrainSettings, recall: Recall | None) -> Brain:
+    """The scripted brain as the settings want it."""
+    return ScriptedBrain(settings.seed, settings.words_per_second, recall)
 
 
 class Router:
-    """The brain that answers, behind deadlines."""
+    """The brain that answers, behind deadlines. `why` says in one sentence why it is this one."""
 
     def __init__(
         self,
         brain: Brain,
-        *,
         why: str,
+        *,
         first_token_seconds: float = FIRST_TOKEN_SECONDS,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
@@ -48,83 +71,88 @@ class Router:
 
     @classmethod
     def from_settings(cls, settings: BrainSettings, *, recall: Recall | None = None) -> "Router":
-        """The brain that the settings ask for; raises `UnknownProvider`."""
-        if settings.provider == "auto":
-            brain = make_scripted(settings, recall)
-            return cls(brain, why="scripted, the built-in brain: no other is configured")
-        providers = load_providers()
-        if settings.provider not in providers:
-            raise UnknownProvider(_unknown(settings.provider, ["auto", *providers]))
-        brain = providers[settings.provider](settings, recall)
-        return cls(brain, why=f"{settings.provider}, as brain.provider says")
+        """The router for `[brain]`; raises `UnknownProvider` or `BrainUnavailable`."""
+        known = load_providers()
+        name = DEFAULT if settings.provider == AUTO else settings.provider
+        if name not in known:
+            raise UnknownProvider(_explain(settings.provider, known))
+        brain = known[name](settings, recall)
+        if settings.provider == AUTO:
+            why = f"The {name} brain answers: brain.provider is auto and no model is set up."
+        else:
+            why = f"The {name} brain answers: brain.provider asks for it."
+        return cls(brain, why)
 
     def describe(self) -> str:
-        """One sentence: what the brain is."""
+        """One sentence for the UI and `doctor`: what the brain is."""
         return self.brain.describe()
 
     async def stream(self, request: BrainRequest) -> AsyncGenerator[BrainEvent, None]:
-        """The brain's events without empty pieces of text; raises only `BrainError`."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._reply_seconds
-        deadline = min(end, loop.time() + self._first_token_seconds)
+        """Yield the brain's reply without empty tokens.
+
+        Raises `BrainError` only: retryable when a deadline has passed or the brain broke down.
+        Time in which the reader does not ask for the next event does not count for the first
+        token, but does for the whole reply.
+        """
+        started = asyncio.get_running_loop().time()
+        heard = False
         async with aclosing(self.brain.stream(request)) as events:
-            while (event := await self._next(events, deadline)) is not None:
-                if isinstance(event, Text):
-                    if not event.text:
-                        continue
-                    deadline = end
-                yield event
+            while (event := await self._next(events, started, heard)) is not None:
+                if not isinstance(event, Text):
+                    yield event
+                elif event.text:
+                    heard = True
+                    yield event
 
     async def aclose(self) -> None:
         """Close the brain."""
         await self.brain.aclose()
 
     async def _next(
-        self, events: AsyncGenerator[BrainEvent, None], deadline: float
+        self, events: AsyncGenerator[BrainEvent, None], started: float, heard: bool
     ) -> BrainEvent | None:
+        """The next event, or None at the end."""
+        limit = self._reply_seconds
+        if not heard:
+            limit = min(limit, self._first_token_seconds)
+        deadline = asyncio.timeout_at(started + limit)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with deadline:
                 return await anext(events, None)
-        except TimeoutError:
-            raise BrainError(
-                f"{self.brain.name} took too long to answer: try again", retryable=True
-            ) from None
         except BrainError:
             raise
         except Exception as error:
-            logger.exception("brain %s failed", self.brain.name)
-            raise BrainError(
-                f"{self.brain.name} failed to answer: see the server's log", retryable=True
-            ) from error
+            if deadline.expired():
+                what = "did not finish" if heard else "said nothing"
+                message = f"the {self.brain.name} brain {what} within {limit:g} s: try again"
+                raise BrainError(message, retryable=True) from None
+            _log.exception("the %s brain broke down", self.brain.name)
+            message = f"the {self.brain.name} brain broke down: try again, details are in the log"
+            raise BrainError(message, retryable=True) from error
 
 
-def load_providers() -> Mapping[str, BrainFactory]:
-    """Every provider by name: the built-in ones and those that installed packages add."""
-    found: dict[str, BrainFactory] = {"scripted": make_scripted}
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name not in found:
-            found[point.name] = _lazily(point)
-    return found
+def _make_plugin(entry: EntryPoint, settings: BrainSettings, recall: Recall | None) -> Brain:
+    """The brain of a plug-in; raises `BrainUnavailable` for one that is broken."""
+    try:
+        brain = entry.load()(settings, recall)
+    except BrainError:
+        raise
+    except Exception as error:
+        _log.exception("the %s brain cannot be loaded", entry.name)
+        raise BrainUnavailable(
+            f"the {entry.name} brain cannot be loaded ({type(error).__name__}): "
+            "install what it needs or set brain.provider to scripted"
+        ) from error
+    if not isinstance(brain, Brain):
+        raise BrainUnavailable(
+            f"{entry.value} makes no Brain: fix or remove the package it is from"
+        )
+    return brain
 
 
-def make_scripted(settings: BrainSettings, recall: Recall | None) -> Brain:
-    """The scripted brain, as the settings want it."""
-    return ScriptedBrain(
-        seed=settings.seed, words_per_second=settings.words_per_second, recall=recall
-    )
-
-
-def _lazily(point: Any) -> BrainFactory:
-    """A factory that imports the provider's package when its brain is made."""
-
-    def make(settings: BrainSettings, recall: Recall | None) -> Brain:
-        factory: BrainFactory = point.load()
-        return factory(settings, recall)
-
-    return make
-
-
-def _unknown(provider: str, known: list[str]) -> str:
-    nearest = get_close_matches(provider, known, n=1)
-    hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-    return f"brain.provider {provider!r} is not known{hint}: choose {' or '.join(known)}"
+def _explain(provider: str, known: Mapping[str, BrainFactory]) -> str:
+    names = [AUTO, *sorted(known)]
+    choices = f"{', '.join(names[:-1])} or {names[-1]}"
+    near = difflib.get_close_matches(provider.lower(), names, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"brain.provider '{provider}' is not known: choose {choices}{hint}"

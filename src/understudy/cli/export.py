@@ -50,7 +50,7 @@ def export(
                     channel=channel or None,
                     since=start,
                     format=format,
-                    progress=lambda rows: advance(progress, rows),
+                    progress=lambda rows, total: advance(progress, rows, total),
                 )
         finally:
             await database.close()

@@ -94,8 +94,12 @@ class SessionManager:
             id=session, channel=channel, user=user, persona=persona, created_at=now_ms()
         )
         await self._sessions.create(row)
+        # Two messages may create a session at the same time: the row that came first stands, and
+        # what was said in it meanwhile stays at hand.
+        row = await self._sessions.get(session) or row
         self._remember(row)
-        self._keep_history(session, [])
+        if session not in self._histories:
+            self._keep_history(session, [])
         return row
 
     def _remember(self, row: SessionRow) -> None:

@@ -129,6 +129,7 @@ class Turns:
         if len(self._tasks) >= self._settings.limits.streams:
             raise Busy("too many replies are under way: try again in a moment")
         run = Run(request.run or new_id("run_"), request.session, grace=request.grace)
+        self._forget_expired()
         await self._replace(request.session)
         history = await self._sessions.history(request.session)
         message = user_row(run.id, request)

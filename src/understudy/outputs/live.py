@@ -6,8 +6,10 @@ nobody. Does not own sockets (`server`).
 """
 
 import asyncio
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -19,6 +21,10 @@ FEED_EVENTS = 16_384
 SNAPSHOT_EVENTS = 200
 FRAME_EVENTS = 512
 """Most events in one frame."""
+LAST_FRAMES_SECONDS = 1.0
+"""How long a close waits for viewers to take the last events."""
+
+_SEQ = re.compile("[0-9]{1,18}")
 
 
 class LiveEvent(msgspec.Struct, frozen=True):
@@ -38,22 +44,40 @@ class LiveFeed:
         self._bus = bus
         self._subscription = bus.subscribe("live feed", capacity=FEED_EVENTS, lossless=True)
         self._task: asyncio.Task[None] | None = None
+        self._viewers = 0
+        self._unwatched = asyncio.Event()
+        self._unwatched.set()
 
     def start(self) -> None:
         """Begin reading."""
         self._task = asyncio.create_task(self._run(), name="live feed")
 
     async def close(self) -> None:
-        """Stop reading and let every viewer end."""
+        """Stop reading and let every viewer end; those that read are waited for."""
         self._bus.unsubscribe(self._subscription)
         if self._task:
             await self._task
         self.log.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_FRAMES_SECONDS):
+                await self._unwatched.wait()
+
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """Count the caller as a viewer, who is sent the last events before the feed is closed."""
+        self._viewers += 1
+        self._unwatched.clear()
+        try:
+            yield
+        finally:
+            self._viewers -= 1
+            if not self._viewers:
+                self._unwatched.set()
 
     def position(self, since: str) -> int | None:
         """The sequence number in an id `<feed>:<seq>` of this feed that it can still go on from."""
         feed, _, number = since.rpartition(":")
-        if feed != self.id or not number.isdecimal():
+        if feed != self.id or not _SEQ.fullmatch(number):
             return None
         seq = int(number)
         return seq if self.log.first_seq - 1 <= seq <= self.log.last_seq else None

@@ -7,6 +7,7 @@ letters. Does not own which words are blocked nor what happens then (`moderation
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import groupby
 
 _LOOKS = {
     "a": "a4@^*",
@@ -42,6 +43,9 @@ _ENDINGS = "(?:s|z|es|ed|ing|er|ers)?"
 _NOT_AFTER_LETTER = r"(?<![^\W\d_])"
 _NOT_BEFORE_LETTER = r"(?![^\W\d_])"
 _LONGEST_PHRASE = 64
+_MOST_REPEATS = 3
+# Longer runs are cut before matching, so that every pattern has a bounded number of ways to fail.
+_LONG_RUN = re.compile(rf"((.)\2{{{_MOST_REPEATS - 1}}})\2+", re.DOTALL)
 
 
 class Blocklist:
@@ -109,7 +113,14 @@ class Blocklist:
 
 
 def _fold(text: str) -> str:
-    """Small letters without accents and invisible characters; look-alikes become Latin."""
+    """Small letters without accents, invisible characters and long runs; look-alikes are Latin."""
+    plain = _plain(text)
+    if any(char * (_MOST_REPEATS + 1) in plain for char in set(plain)):
+        return _LONG_RUN.sub(r"\1", plain)
+    return plain
+
+
+def _plain(text: str) -> str:
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text).casefold()
@@ -118,16 +129,19 @@ def _fold(text: str) -> str:
 
 def _fold_in_place(text: str) -> tuple[str, list[int]]:
     """The folded text, and for each of its characters (and its end) the place in `text`."""
-    if text.isascii():
-        return text.lower(), list(range(len(text) + 1))
-    parts = [_fold(char) for char in text]
-    places = [place for place, part in enumerate(parts) for _ in part]
-    return "".join(parts), [*places, len(text)]
+    folded: list[str] = []
+    places: list[int] = []
+    for place, char in enumerate(text):
+        for part in _plain(char):
+            if folded[-_MOST_REPEATS:] != [part] * _MOST_REPEATS:
+                folded.append(part)
+                places.append(place)
+    return "".join(folded), [*places, len(text)]
 
 
 def _letter(char: str, *, stars: bool) -> str:
     looks = _LOOKS.get(char, char)
-    return f"[{re.escape(looks if stars else looks.replace('*', ''))}]+"
+    return f"[{re.escape(looks if stars else looks.replace('*', ''))}]{{1,{_MOST_REPEATS}}}"
 
 
 def _disguised(phrase: str) -> str:
@@ -138,7 +152,10 @@ def _disguised(phrase: str) -> str:
     letters = [[_letter(char, stars=len(word) > 3) for char in word] for word in words]
     close = r"[\W_]+".join(r"(?:[^\w\s]|_){0,2}".join(word) for word in letters)
     spaced = r"[\W_]{1,3}".join(letter for word in letters for letter in word)
-    return f"{_NOT_AFTER_LETTER}(?:{close}{_ENDINGS}|{spaced}){_NOT_BEFORE_LETTER}"
+    before = r"(?<!\d)" if phrase[0].isdecimal() else ""
+    after = r"(?!\d)" if phrase[-1].isdecimal() else ""
+    found = f"(?:{close}{_ENDINGS}|{spaced})"
+    return f"{_NOT_AFTER_LETTER}{before}{found}{after}{_NOT_BEFORE_LETTER}"
 
 
 def _beginning(phrase: str) -> str:
@@ -157,11 +174,16 @@ def _alternation(patterns: Iterable[str]) -> re.Pattern[str] | None:
 
 def _quick(phrase: str) -> str:
     """Finds all that `_disguised` finds for an ASCII phrase, in the skeleton of a text."""
-    letters = [(char, len(word) > 3) for word in phrase.split() for char in _bones(word)]
-    # A plain first letter lets the engine skip to where it occurs.
-    (first, _), *rest = letters
-    tail = [char + ("*" if char in _VOWELS and long else "+") for char, long in rest]
-    return f"{first}{first}*" + "".join(tail)
+    pattern = ""
+    for word in phrase.split():
+        for letter, run in groupby(_bones(word)):
+            count = len(list(run))
+            # A star in place of a vowel leaves nothing in the skeleton.
+            least = 0 if pattern and letter in _VOWELS and len(word) > 3 else count
+            # A plain first letter lets the engine skip to where it occurs.
+            first = "" if pattern else letter
+            pattern += f"{first}{letter}{{{least - len(first)},{count * _MOST_REPEATS}}}"
+    return pattern
 
 
 def _bones(text: str) -> str:

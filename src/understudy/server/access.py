@@ -31,9 +31,7 @@ def identify(request: Request, services: Services) -> Principal:
             raise AuthError("this server asks for a token: send `Authorization: Bearer …`")
     except AuthError as error:
         raise Problem(401, str(error), headers={"WWW-Authenticate": "Bearer"}) from None
-    wait = services.limits.token.take(principal.token)
-    if wait > 0:
-        raise too_many("with this token", wait)
+    check_token_limit(services, principal)
     return principal
 
 
@@ -54,17 +52,28 @@ Moderator = Annotated[Principal, Depends(require("moderator"))]
 Owner = Annotated[Principal, Depends(require("owner"))]
 
 
-def identify_socket(socket: WebSocket, services: Services) -> Principal | None:
+def identify_socket(socket: WebSocket, services: Services, role: UserRole) -> Principal | None:
     """The caller of a socket by `?token=` or `?ticket=`; None when neither is given.
 
-    Raises `AuthError` when one is given and not accepted.
+    Raises `AuthError` when one is given and not accepted, or does not have at least `role`.
     """
     token, ticket = socket.query_params.get("token"), socket.query_params.get("ticket")
     if ticket:
-        return services.tickets.redeem(ticket)
-    if token:
-        return verify_token(services.secret, token)
-    return None
+        principal = services.tickets.redeem(ticket)
+    elif token:
+        principal = verify_token(services.secret, token)
+    else:
+        return None
+    if not principal.may(role):
+        raise AuthError(f"this needs the role {role}: your token has {principal.role}")
+    return principal
+
+
+def check_token_limit(services: Services, principal: Principal) -> None:
+    """Take from the bucket of the caller's token, if there is one; raises `Problem` 429."""
+    wait = services.limits.token.take(principal.token) if principal.token else 0
+    if wait > 0:
+        raise too_many("with this token", wait)
 
 
 def check_owner(principal: Principal, session: SessionRow) -> SessionRow:

@@ -88,7 +88,7 @@ def verify_token(secret: str, token: str) -> Principal:
         raise AuthError("the token has expired: make a new one with `understudy token`") from None
     except jwt.InvalidTokenError:
         raise AuthError("the token is not valid: make one with `understudy token`") from None
-    if claims["role"] not in RANK:
+    if claims["role"] not in list(RANK):  # it may be anything, even unhashable
         raise AuthError("the token names an unknown role: make one with `understudy token`")
     # The signature tells tokens apart without keeping the token itself.
     return Principal(str(claims["sub"]), claims["role"], token.rpartition(".")[2])

@@ -14,13 +14,20 @@ from understudy.server.services import Services
 from understudy.storage.sessions import SessionRow
 
 
-def check_message(services: Services, session: str, message: str) -> None:
-    """Raise `Problem` 422 for a message that is too long or blank, 429 for one too many."""
+def check_message(services: Services, message: str) -> None:
+    """Raise `Problem` 422 for a message that is too long or blank."""
     limit = services.settings.limits.message_chars
     if len(message) > limit:
         raise Problem(422, f"message is longer than {limit} characters: send less at once")
     if not message.strip():
         raise Problem(422, "message is blank: send some text")
+
+
+def check_session_limit(services: Services, session: str) -> None:
+    """Take from the bucket of a session; raises `Problem` 429.
+
+    Call it for callers who may use the session, or strangers could empty its bucket.
+    """
     wait = services.limits.session.take(session)
     if wait > 0:
         raise too_many("in this session", wait)
@@ -63,7 +70,10 @@ async def whole_reply(run: Run) -> tuple[Reply, str | None]:
 
     The id is None when the reply could not be stored.
     """
-    reply = await run.result()
+    await run.ended.wait()
+    if run.reply is None:
+        raise Problem(500, "the answer could not be concluded: see the server's log")
+    reply = run.reply
     end = run.log.after(run.log.last_seq - 1)[-1][1]
     if isinstance(end, ErrorFrame):
         raise Problem(502, end.error, headers={"Retry-After": "1"} if end.retryable else None)

@@ -6,10 +6,10 @@ tokens (`auth`).
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from understudy.config import Settings
@@ -19,11 +19,8 @@ from understudy.server.problems import problem_response
 
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_METHODS = _SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 _HOST = re.compile(r"^(\[[0-9a-fA-F:]+\]|[^:]+)(?::\d+)?$")
-
-
-class BodyTooLarge(Exception):
-    """The body went over the limit while it was read."""
 
 
 class Guard:
@@ -46,12 +43,13 @@ class Guard:
         if scope["type"] == "websocket":
             await self._socket(refusal, scope, receive, send)
             return
-        counted = self._counting(scope["method"], send)
         if refusal is not None:
-            status, detail, headers = refusal
-            await problem_response(status, detail, headers)(scope, receive, counted)
-            return
-        await self._limited(scope, receive, counted)
+            answer = problem_response(*refusal)
+        elif self._declares_too_much(scope):
+            answer = problem_response(413, self._too_large(scope))
+        else:
+            answer = self._app
+        await self._counted(answer, scope, self._limited(scope, receive), send)
 
     async def _socket(
         self,
@@ -66,11 +64,9 @@ class Guard:
         # Closing before accepting makes the handshake fail with 403.
         await send({"type": "websocket.close", "code": 4403, "reason": refusal[1][:120]})
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = self._settings.limits.body_bytes
-        if scope["path"].endswith("/lines"):
-            limit *= 16  # recordings are uploaded in larger pieces
-        started = False
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        """`receive`, which fails once a body without a declared length goes over the limit."""
+        limit = self._body_limit(scope)
         received = 0
 
         async def limited_receive() -> Message:
@@ -78,27 +74,24 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise BodyTooLarge
+                # Frameworks turn other errors of a body into their own answer.
+                raise HTTPException(413, self._too_large(scope))
             return message
 
-        async def watched_send(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        return limited_receive
 
+    def _declares_too_much(self, scope: Scope) -> bool:
         length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdecimal() or int(length) > limit:
-            await self._too_large(limit)(scope, receive, send)
-            return
-        try:
-            await self._app(scope, limited_receive, watched_send)
-        except BodyTooLarge:
-            if not started:
-                await self._too_large(limit)(scope, receive, send)
+        return not length.isdecimal() or len(length) > 18 or int(length) > self._body_limit(scope)
 
-    def _too_large(self, limit: int) -> ASGIApp:
-        detail = f"the body is larger than {limit} bytes: send less at once"
-        return problem_response(413, detail, {"Connection": "close"})
+    def _body_limit(self, scope: Scope) -> int:
+        limit = self._settings.limits.body_bytes
+        # Recordings are uploaded in larger pieces.
+        return limit * 16 if scope["path"].endswith("/lines") else limit
+
+    def _too_large(self, scope: Scope) -> str:
+        # The connection stays open: closing it before the body has come would lose the answer.
+        return f"the body is larger than {self._body_limit(scope)} bytes: send less at once"
 
     def _refuse(self, scope: Scope) -> tuple[int, str, dict[str, str]] | None:
         headers = Headers(scope=scope)
@@ -134,10 +127,21 @@ class Guard:
             return f"pages of {origin} may not call this server: add it to server.cors_origins"
         return None
 
-    def _counting(self, method: str, send: Send) -> Callable[[Message], Awaitable[None]]:
+    async def _counted(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run `app` and count its answer; one that breaks before it answers counts as a 500."""
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        started = False
+
         async def counting_send(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 self._metrics.requests.labels(method, str(message["status"])).inc()
             await send(message)
 
-        return counting_send
+        try:
+            await app(scope, receive, counting_send)
+        except Exception:
+            if not started:
+                self._metrics.requests.labels(method, "500").inc()
+            raise

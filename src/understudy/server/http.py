@@ -5,7 +5,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from understudy import __version__
 from understudy.server.guard import Guard
-from understudy.server.problems import install_problem_handlers
+from understudy.server.problems import PROBLEM_RESPONSES, install_problem_handlers
 from understudy.server.routes import api, chat, feeds, health, personas, rehearsals, sockets
 from understudy.server.routes.pages import install_pages
 from understudy.server.services import Services
@@ -29,6 +29,7 @@ def create_server(services: Services) -> FastAPI:
         description="A self-hosted AI co-host for live streams.",
         docs_url="/docs",
         redoc_url=None,
+        responses=PROBLEM_RESPONSES,
     )
     app.state.services = services
     install_problem_handlers(app)

@@ -23,6 +23,26 @@ from understudy.storage.errors import StorageError
 MEDIA_TYPE = "application/problem+json"
 
 
+_DOCUMENT: dict[str, object] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+PROBLEM_RESPONSES: dict[int | str, dict[str, object]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": _DOCUMENT}}}
+    for status, description in (
+        ("4XX", "What is wrong with the request, in one sentence."),
+        ("5XX", "What is wrong with the server, in one sentence."),
+    )
+}
+"""The errors every route may answer with, as OpenAPI describes them."""
+
+
 class Problem(Exception):
     """An error answer; raise it anywhere in a route."""
 
@@ -79,18 +99,37 @@ async def _on_problem(_: Request, error: Exception) -> Response:
     return problem_response(error.status, error.detail, error.headers)
 
 
-async def _on_http_exception(_: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem_response(error.status_code, str(error.detail), error.headers)
+    return problem_response(error.status_code, _explain(request, error), error.headers)
+
+
+def _explain(request: Request, error: HTTPException) -> str:
+    """The sentence of an error that the framework found; its own are one or two words."""
+    path = request.url.path[:100]
+    match error.status_code:
+        case 400:
+            return "the body cannot be read: send one JSON object in UTF-8"
+        case 404:
+            return f"there is nothing at {path!r}: /openapi.json lists what there is"
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            return f"{request.method} is not possible at {path!r}: use {allowed}"
+        case _:
+            return str(error.detail)
 
 
 async def _on_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"})
     if first["type"] == "json_invalid":
-        return problem_response(422, "the body is not valid JSON: send one JSON object")
-    where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
-    return problem_response(422, f"{where} is not valid: {first['msg']}")
+        detail = "the body is not valid JSON: send one JSON object"
+    elif not where:
+        detail = "the body is not a JSON object: send one, with Content-Type: application/json"
+    else:
+        detail = f"{where} is not valid: {first['msg']}"
+    return problem_response(422, detail)
 
 
 async def _on_room_error(_: Request, error: Exception) -> Response:

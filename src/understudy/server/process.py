@@ -1,13 +1,16 @@
 """The uvicorn server around the application, and its orderly stop."""
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
 SHUTDOWN_SECONDS = 3
 KEEP_ALIVE_SECONDS = 60
+FRAME_BYTES = 1_048_576
+"""Largest frame a socket takes; beyond it the socket closes with 1009."""
 
 
 class GracefulServer(uvicorn.Server):
@@ -24,6 +27,7 @@ class GracefulServer(uvicorn.Server):
                 ws="websockets-sansio",
                 # Frames are small: compression costs more memory and time than it saves.
                 ws_per_message_deflate=False,
+                ws_max_size=FRAME_BYTES,
                 access_log=False,
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
@@ -32,6 +36,27 @@ class GracefulServer(uvicorn.Server):
             )
         )
         self._quiesce = quiesce
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop on SIGINT and SIGTERM, and leave it at that.
+
+        Uvicorn raises them once more at the end, which would kill the process before its owner has
+        flushed the log.
+        """
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on `sockets` so that a token is sent when it is said.
+
+        Connections inherit the option. asyncio would set it only on sockets made with an explicit
+        protocol; without it each small write can wait 40 ms for the peer's delayed acknowledgement.
+        """
+        for listener in sockets or []:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the replies under way, each with its end frame, then close the connections."""

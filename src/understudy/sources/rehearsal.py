@@ -6,6 +6,7 @@ brain give the same report every time.
 """
 
 import asyncio
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -31,6 +32,9 @@ from understudy.events import (
     new_id,
 )
 from understudy.sources.recordings import BadLine, RecordingError, count_hint, read_recording
+from understudy.storage.errors import StorageError
+
+logger = logging.getLogger(__name__)
 
 State = Literal["uploading", "running", "finished", "stopped", "failed"]
 
@@ -97,19 +101,30 @@ class Rehearsal:
         self._span: tuple[int, int] | None = None
 
     def stop(self) -> None:
-        """End the playing at the next event."""
+        """End the playing at the next event; an upload that was not played is thrown away."""
         self._stop.set()
+        if self.state == "uploading":
+            self.state = "stopped"
+            self._discard()
 
     async def play(self, source: Path | BinaryIO) -> None:
-        """Play `source` to its end; the state says how it ended. Never raises for bad input."""
+        """Play `source` to its end. Never raises: the state says how it ended.
+
+        The state changes last: whoever sees it may play the same channel and read the archive.
+        """
         self.state = "running"
         try:
-            await self._play(source)
-            self.state = "stopped" if self._stop.is_set() else "finished"
-        except RecordingError as error:
+            try:
+                await self._play(source)
+            finally:
+                await self._close()
+        except (RecordingError, StorageError) as error:
             self.state, self.error = "failed", str(error)
-        finally:
-            await self._close()
+        except Exception:
+            logger.exception("rehearsal %s broke down", self.id)
+            self.state, self.error = "failed", "the rehearsal broke down: see the server's log"
+        else:
+            self.state = "stopped" if self._stop.is_set() else "finished"
 
     def describe(self) -> dict[str, Any]:
         """Where it stands."""
@@ -235,6 +250,7 @@ class Rehearsal:
         return channel
 
     async def _close(self) -> None:
+        self._discard()
         if self._turns is not None and self._stop.is_set():
             await self._turns.close()
         for channel in self._channels.values():
@@ -242,6 +258,8 @@ class Rehearsal:
         if self._turns is not None:
             await self._turns.close()
         await self._hands.settled()
+
+    def _discard(self) -> None:
         if self.spool is not None:
             self.spool.unlink(missing_ok=True)
 
@@ -283,7 +301,11 @@ class Rehearsals:
         self._rehearsals: OrderedDict[str, Rehearsal] = OrderedDict()
 
     def create(self, options: RehearsalOptions, *, upload: bool = False) -> Rehearsal:
-        """A rehearsal that waits for its recording; with `upload`, it takes one piece by piece."""
+        """A rehearsal that waits for its recording; with `upload`, it takes one piece by piece.
+
+        Raises `RehearsalBusy` when its channel is being played.
+        """
+        self._refuse_if_played(options.channel)
         rehearsal = Rehearsal(options, self._hands)
         if upload:
             self._spool_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -292,6 +314,7 @@ class Rehearsals:
         self._rehearsals[rehearsal.id] = rehearsal
         for old in list(self._rehearsals.values())[:-KEPT_REHEARSALS]:
             if old.task is None or old.task.done():
+                old.stop()
                 del self._rehearsals[old.id]
         return rehearsal
 
@@ -318,12 +341,16 @@ class Rehearsals:
             await asyncio.wait(running)
 
     def _start(self, rehearsal: Rehearsal, path: Path) -> None:
-        channel = rehearsal.options.channel
-        if channel and channel in self._hands.channels.names():
-            raise RehearsalBusy(f"channel {channel} is being played already: stop it first")
+        self._refuse_if_played(rehearsal.options.channel)
         rehearsal.total = count_hint(path)
         rehearsal.state = "running"
         rehearsal.task = asyncio.create_task(rehearsal.play(path), name=rehearsal.id)
+
+    def _refuse_if_played(self, channel: str) -> None:
+        # One that was just started has not opened its channel yet.
+        playing = {r.options.channel for r in self._rehearsals.values() if r.state == "running"}
+        if channel and channel in playing.union(self._hands.channels.names()):
+            raise RehearsalBusy(f"channel {channel} is being played already: stop it first")
 
 
 def sample_path() -> Path:

@@ -13,7 +13,9 @@ export function EmptyState() {
   return (
     <section className={styles.empty}>
       <h2>Nobody has said anything yet</h2>
-      <p>{waitingFor(status?.channels ?? [])} To see the co-host at work now, play a recorded chat.</p>
+      <p>
+        {waitingFor(status?.channels ?? [])} To see the co-host at work now, play a recorded chat.
+      </p>
       <Button tone="primary" size="large" disabled={isBusy} onClick={() => start.mutate(10)}>
         <Play size={18} aria-hidden />
         Rehearse the sample stream

@@ -27,7 +27,7 @@ export function CopyField({ label, value }: { label: string; value: string }) {
   );
 }
 
-/** Pages served over plain HTTP to another machine have no clipboard: there the text is selected. */
+/** Plain HTTP from another machine has no clipboard: there the text is only selected. */
 async function copyText(text: string, input: HTMLInputElement | null): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);

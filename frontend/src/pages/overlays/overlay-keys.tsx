@@ -15,6 +15,7 @@ export function OverlayKeys({ overlay, onCreated }: OverlayKeysProps) {
   const { data } = useOverlayKeys(true);
   const create = useCreateOverlayKey();
   const revoke = useRevokeOverlayKey();
+  const keys = (data?.keys ?? []).filter((key) => key.overlay === overlay && !key.revoked);
   const make = () =>
     create.mutate({ overlay, label: "OBS" }, { onSuccess: ({ key }) => onCreated(key) });
   return (
@@ -31,7 +32,7 @@ export function OverlayKeys({ overlay, onCreated }: OverlayKeysProps) {
         is put into the address above, and is shown once.
       </p>
       <ul>
-        {(data?.keys ?? []).map(({ id, label }) => (
+        {keys.map(({ id, label }) => (
           <li key={id}>
             <span>{label || "unnamed"}</span>
             <code>{id}</code>

@@ -31,17 +31,17 @@ export default function OverlaysPage() {
       <div className={styles.setup}>
         <h1>Chat overlay</h1>
         <p className={styles.lead}>
-          In OBS add a <strong>Browser</strong> source, paste this address, and size it as you like:
-          640 × 720 suits a corner of a 1920 × 1080 scene. The background is transparent.
+          In OBS add a <strong>Browser</strong> source, paste this address, and size it as you
+          like: 640 × 720 suits a corner of a 1920 × 1080 scene. The background is transparent.
         </p>
         <CopyField label="Address for OBS" value={address.href} />
         <OptionFields options={options} onChange={setOptions} />
         {currentToken() && <OverlayKeys overlay="chat" onCreated={setKey} />}
         <p className={styles.hint}>
           To restyle it, use OBS's Custom CSS box. The class names are stable:{" "}
-          <code>.us-row</code> <code>.us-name</code> <code>.us-text</code> <code>.us-reply</code>{" "}
-          <code>.us-first</code> <code>.us-moderator</code>, and the variables{" "}
-          <code>--us-accent</code> <code>--us-back</code> <code>--us-text</code>.
+          <code>.us-row</code> <code>.us-name</code> <code>.us-text</code>{" "}
+          <code>.us-reply</code> <code>.us-first</code> <code>.us-moderator</code>, and the
+          variables <code>--us-accent</code> <code>--us-back</code> <code>--us-text</code>.
         </p>
       </div>
       <section className={styles.preview}>

@@ -83,7 +83,7 @@ async def create_overlay_key(
     return {"id": key_id, "key": key, "overlay": body.overlay}
 
 
-@router.delete("/overlay-keys/{key_id}")
+@router.delete("/overlay-keys/{key_id}", status_code=204)
 async def revoke_overlay_key(key_id: str, services: ServicesDep, _: Owner) -> Response:
     """Revoke an overlay key."""
     if not await services.overlay_keys.revoke(key_id):

@@ -1,5 +1,7 @@
 """`/chat…`: sessions, answers whole and streamed, resume and stop."""
 
+import re
+
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
@@ -9,22 +11,29 @@ from understudy.server.access import ServicesDep, Viewer, check_owner, user_of
 from understudy.server.bodies import ChatBody, SessionMessageBody, StartBody
 from understudy.server.conversation import (
     check_message,
+    check_session_limit,
     open_session,
     start_turn,
     whole_reply,
 )
 from understudy.server.problems import Problem, problem_body
 from understudy.server.services import Services
-from understudy.server.sse import HEADERS, stream_run
+from understudy.server.sse import RunResponse
 
 router = APIRouter(prefix="/chat", tags=["chat"])
+
+_SEQ = re.compile("[0-9]{1,12}")
+_EVENTS: dict[int | str, dict[str, object]] = {
+    200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}
+}
 
 
 @router.post("")
 async def chat(body: ChatBody, services: ServicesDep, caller: Viewer) -> dict[str, str | None]:
     """Answer a message whole; an unknown session is created."""
-    check_message(services, body.session_id, body.message)
+    check_message(services, body.message)
     session = await open_session(services, caller, body.session_id, body.user)
+    check_session_limit(services, session.id)
     run = await start_turn(services, session, body.message, user=user_of(caller, body.user))
     reply, message_id = await whole_reply(run)
     return {"session_id": session.id, "reply": reply.text, "message_id": message_id}
@@ -48,14 +57,14 @@ async def message(
     return {"session_id": run.session, "reply": reply.text, "message_id": message_id}
 
 
-@router.post("/stream", response_class=StreamingResponse)
+@router.post("/stream", response_class=StreamingResponse, responses=_EVENTS)
 async def stream(body: SessionMessageBody, services: ServicesDep, caller: Viewer) -> Response:
     """Answer a message of a session token by token, as server-sent events."""
     run = await _answer(services, caller, body, grace=services.settings.server.stream_grace)
     return _stream_response(services, run, after=0)
 
 
-@router.get("/runs/{run_id}", response_class=StreamingResponse)
+@router.get("/runs/{run_id}", response_class=StreamingResponse, responses=_EVENTS)
 async def resume(
     run_id: str, request: Request, services: ServicesDep, caller: Viewer, after: int | None = None
 ) -> Response:
@@ -80,7 +89,7 @@ async def stop(run_id: str, services: ServicesDep, caller: Viewer) -> dict[str, 
     return {"stopped": run.stop()}
 
 
-@router.get("/sessions/{session_id}")
+@router.get("/sessions/{session_id:path}")
 async def history(session_id: str, services: ServicesDep, caller: Viewer) -> dict[str, object]:
     """The messages of a session with roles and times."""
     session = check_owner(caller, await services.sessions.get(session_id))
@@ -97,7 +106,7 @@ async def history(session_id: str, services: ServicesDep, caller: Viewer) -> dic
     }
 
 
-@router.delete("/sessions/{session_id}", status_code=204)
+@router.delete("/sessions/{session_id:path}", status_code=204)
 async def end(session_id: str, services: ServicesDep, caller: Viewer) -> None:
     """End a session and the reply under way in it."""
     session = check_owner(caller, await services.sessions.get(session_id))
@@ -110,21 +119,21 @@ async def end(session_id: str, services: ServicesDep, caller: Viewer) -> None:
 async def _answer(
     services: Services, caller: Viewer, body: SessionMessageBody, *, grace: float | None
 ) -> Run:
-    check_message(services, body.session_id, body.message)
+    check_message(services, body.message)
     session = check_owner(caller, await services.sessions.get_open(body.session_id))
+    check_session_limit(services, session.id)
     return await start_turn(services, session, body.message, grace=grace)
 
 
-def _stream_response(services: Services, run: Run, after: int) -> StreamingResponse:
-    frames = stream_run(run, after, services.settings.server.ping_interval)
-    return StreamingResponse(frames, headers={**HEADERS, "X-Run-Id": run.id})
+def _stream_response(services: Services, run: Run, after: int) -> RunResponse:
+    return RunResponse(run, after, services.settings.server.ping_interval)
 
 
 def _position(request: Request, run_id: str, after: int | None) -> int:
     if after is not None:
         return max(0, after)
     run, _, number = request.headers.get("last-event-id", "").rpartition(":")
-    return int(number) if run == run_id and number.isdecimal() else 0
+    return int(number) if run == run_id and _SEQ.fullmatch(number) else 0
 
 
 async def _expired(services: Services, caller: Viewer, run_id: str) -> Response:

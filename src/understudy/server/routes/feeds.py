@@ -11,7 +11,7 @@ from understudy.events import ChatMessage, Emotion, Event, Moderation, Reply, Re
 from understudy.outputs.live import LiveView
 from understudy.server.access import identify_socket
 from understudy.server.auth import AuthError
-from understudy.server.routes.sockets import BAD_TOKEN
+from understudy.server.routes.sockets import BAD_TOKEN, has_left
 from understudy.server.services import Services, services_of
 
 router = APIRouter()
@@ -58,17 +58,20 @@ def _refuse_live(socket: WebSocket, services: Services) -> str | None:
     if not services.settings.auth_required:
         return None
     try:
-        caller = identify_socket(socket, services)
+        caller = identify_socket(socket, services, "moderator")
     except AuthError as error:
         return str(error)
-    if caller is None or not caller.may("moderator"):
-        return "the live feed needs the role moderator"
-    return None
+    return None if caller else "the live feed needs a token of the role moderator"
 
 
 async def _may_watch(socket: WebSocket, services: Services, name: str) -> bool:
     if not services.settings.auth_required:
         return True
+    try:
+        if identify_socket(socket, services, "overlay") is not None:
+            return True
+    except AuthError:
+        return False
     return await services.overlay_keys.verify(name, socket.query_params.get("key", ""))
 
 
@@ -86,13 +89,16 @@ async def _serve(socket: WebSocket, services: Services, view: LiveView) -> None:
     try:
         # Nothing is expected from the peer; reading is how its leaving is noticed.
         leaving = asyncio.create_task(_until_gone(socket), name="live reader")
-        await asyncio.wait([sender, leaving], return_when=asyncio.FIRST_COMPLETED)
+        with services.feed.watching():
+            await asyncio.wait([sender, leaving], return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
     finally:
         gauge.dec()
         sender.cancel()
-        await asyncio.gather(sender, return_exceptions=True)
+        (outcome,) = await asyncio.gather(sender, return_exceptions=True)
+    if isinstance(outcome, Exception):
+        raise outcome
 
 
 async def _send_all(socket: WebSocket, view: LiveView) -> None:
@@ -101,11 +107,14 @@ async def _send_all(socket: WebSocket, view: LiveView) -> None:
         await socket.send_text(view.open(since).decode())
         while not view.ended:
             frame = await view.frame(PING_SECONDS)
-            await socket.send_text(frame.decode() if frame is not None else _PING)
+            if frame is not None:
+                await socket.send_text(frame.decode())
+            elif not view.ended:
+                await socket.send_text(_PING)
         await socket.close(GOING_AWAY)
-    except (WebSocketDisconnect, RuntimeError):
-        # The peer has left; Starlette raises either, depending on when it is noticed.
-        return
+    except (WebSocketDisconnect, RuntimeError) as error:
+        if not has_left(socket, error):
+            raise
 
 
 async def _until_gone(socket: WebSocket) -> None:

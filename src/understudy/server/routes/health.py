@@ -2,6 +2,7 @@
 
 import msgspec
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from understudy import __version__
@@ -16,7 +17,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok", "version": __version__}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"content": {"application/json": {}}}})
 async def readyz(services: ServicesDep) -> Response:
     """Every dependency works (200), or which does not (503)."""
     checks = await services.ready()
@@ -25,7 +26,7 @@ async def readyz(services: ServicesDep) -> Response:
     return Response(body, 200 if ready else 503, media_type="application/json")
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: ServicesDep, _: Viewer) -> Response:
     """The figures of this server in Prometheus' text format."""
     return Response(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -6,7 +6,7 @@ from understudy.brains.base import BrainMessage, BrainRequest
 from understudy.engine.personas import Persona
 from understudy.server.access import Owner, ServicesDep, Viewer
 from understudy.server.bodies import CoachBody, PersonaBody
-from understudy.server.conversation import check_message
+from understudy.server.conversation import check_message, check_session_limit
 
 router = APIRouter(tags=["personas"])
 
@@ -47,12 +47,13 @@ async def save_persona(
 @router.post("/coach")
 async def coach(body: CoachBody, services: ServicesDep, caller: Viewer) -> dict[str, str]:
     """One line of coaching for a breathing pattern; stateless."""
+    check_session_limit(services, f"coach {caller.user}")
     found = services.personas.get(body.persona or "fitness_coach")
     breath = body.breath.model_dump(exclude_none=True)
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in breath.items())
     text = f"My breath: {facts}."
     if body.message:
-        check_message(services, f"coach {caller.user}", body.message)
+        check_message(services, body.message)
         text = f"{text} {body.message}"
     request = BrainRequest(
         messages=[BrainMessage("user", text)],

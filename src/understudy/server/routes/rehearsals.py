@@ -34,7 +34,7 @@ async def upload(
     """Add a piece of the recording, in order; pieces may be cut anywhere."""
     rehearsal = _find(services, rehearsal_id)
     if rehearsal.state != "uploading":
-        raise Problem(409, "the rehearsal has started: it takes no more lines")
+        raise Problem(409, "the rehearsal was started or stopped: it takes no more lines")
     rehearsal.add_piece(await request.body())
     return rehearsal.describe()
 
@@ -57,7 +57,7 @@ async def show(rehearsal_id: str, services: ServicesDep, _: Moderator) -> dict[s
     return {**rehearsal.describe(), "report": rehearsal.report()}
 
 
-@router.delete("/{rehearsal_id}")
+@router.delete("/{rehearsal_id}", status_code=204)
 async def stop(rehearsal_id: str, services: ServicesDep, _: Moderator) -> Response:
     """Stop it."""
     _find(services, rehearsal_id).stop()

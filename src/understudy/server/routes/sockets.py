@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 import msgspec
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketState
 
 from understudy.brains.base import BrainError
 from understudy.engine.commands import CommandError, parse, plain_message
@@ -18,11 +19,19 @@ from understudy.engine.sessions import SessionEnded
 from understudy.engine.turns import Busy
 from understudy.events import new_id
 from understudy.safety.text import clean
-from understudy.server.access import ServicesDep, Viewer, identify_socket
+from understudy.server.access import (
+    ServicesDep,
+    Viewer,
+    check_token_limit,
+    identify_socket,
+    too_many,
+    user_of,
+)
 from understudy.server.auth import LOCAL_OWNER, AuthError, Principal
 from understudy.server.bodies import NAME_CHARS, SESSION_CHARS
 from understudy.server.conversation import (
     check_message,
+    check_session_limit,
     open_session,
     start_turn,
     whole_reply,
@@ -99,8 +108,8 @@ class _Plain:
     """The conversation on `/ws`."""
 
     def __init__(self, services: Services, caller: Principal) -> None:
+        self.caller = caller
         self._services = services
-        self._caller = caller
 
     async def greet(self) -> AsyncGenerator[object]:
         for frame in ():
@@ -113,9 +122,11 @@ class _Plain:
         if not 1 <= len(session_id) <= SESSION_CHARS or not 1 <= len(user) <= NAME_CHARS:
             raise Problem(422, "session_id and user must have 1 to 200 characters")
         text = clean(body.message)
-        check_message(self._services, session_id, text)
-        session = await open_session(self._services, self._caller, session_id, user)
-        run = await start_turn(self._services, session, text, user=user)
+        check_message(self._services, text)
+        session = await open_session(self._services, self.caller, session_id, user)
+        check_session_limit(self._services, session.id)
+        speaker = user_of(self.caller, user)
+        run = await start_turn(self._services, session, text, user=speaker)
         reply, message_id = await whole_reply(run)
         yield {"session_id": session.id, "reply": reply.text, "message_id": message_id}
 
@@ -124,8 +135,8 @@ class _Chat:
     """The conversation on `/ws/chat`: commands, whole answers, streamed answers."""
 
     def __init__(self, services: Services, caller: Principal, client: str) -> None:
+        self.caller = caller
         self._services = services
-        self._caller = caller
         self._client = client
         self._session: SessionRow | None = None
 
@@ -136,13 +147,14 @@ class _Chat:
         """The frames that answer one text frame."""
         body = _chat_decoder.decode(data)
         text = clean(body.message)
+        check_message(self._services, text)
         session = await self._open()
-        check_message(self._services, session.id, text)
+        check_session_limit(self._services, session.id)
         command = parse(text)
         client = self._client or session.id
         if command is not None:
             result = await self._services.commands.run(
-                command, session=session.id, client=client, user=self._caller.user
+                command, session=session.id, client=client, user=self.caller.user
             )
             yield {"type": "command_response", "command": command.name, "result": result}
             return
@@ -162,7 +174,7 @@ class _Chat:
         """The connection's session, started with its first message."""
         if self._session is None:
             persona = self._services.settings.persona.default
-            user = self._caller.user if self._client else new_id("guest_")
+            user = self.caller.user if self._client else new_id("guest_")
             self._session = await self._services.sessions.start(user, persona)
         return self._session
 
@@ -178,7 +190,7 @@ async def _tokens(run: Run) -> AsyncGenerator[object]:
 async def _enter(socket: WebSocket, services: Services, *, required: bool) -> Principal | None:
     """Accept the socket and say who it is; a bad token closes it with 4401."""
     try:
-        caller = identify_socket(socket, services)
+        caller = identify_socket(socket, services, "viewer")
         if caller is None and required:
             raise AuthError("this socket asks for a token: add ?ticket=… from POST /ws/ticket")
     except AuthError as error:
@@ -196,7 +208,9 @@ async def _serve(socket: WebSocket, services: Services, conversation: _Plain | _
     inbox: asyncio.Queue[str] = asyncio.Queue(maxsize=INBOX)
     tasks = [
         asyncio.create_task(_read(socket, inbox), name="socket reader"),
-        asyncio.create_task(_answer_all(socket, inbox, conversation), name="socket answerer"),
+        asyncio.create_task(
+            _answer_all(socket, services, inbox, conversation), name="socket answerer"
+        ),
     ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -206,11 +220,16 @@ async def _serve(socket: WebSocket, services: Services, conversation: _Plain | _
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
-        # Starlette raises either when the peer left while it was being answered.
-        if isinstance(result, Exception) and not isinstance(
-            result, WebSocketDisconnect | RuntimeError
-        ):
+        if isinstance(result, Exception) and not has_left(socket, result):
             raise result
+
+
+def has_left(socket: WebSocket, error: Exception) -> bool:
+    """Whether `error` only says that the peer left while it was being sent something."""
+    if isinstance(error, WebSocketDisconnect):
+        return True
+    gone = WebSocketState.DISCONNECTED in {socket.client_state, socket.application_state}
+    return gone and isinstance(error, RuntimeError)
 
 
 async def _read(socket: WebSocket, inbox: asyncio.Queue[str]) -> None:
@@ -220,13 +239,17 @@ async def _read(socket: WebSocket, inbox: asyncio.Queue[str]) -> None:
 
 
 async def _answer_all(
-    socket: WebSocket, inbox: asyncio.Queue[str], conversation: _Plain | _Chat
+    socket: WebSocket,
+    services: Services,
+    inbox: asyncio.Queue[str],
+    conversation: _Plain | _Chat,
 ) -> None:
     async for frame in conversation.greet():
         await _send(socket, frame)
     while True:
         data = await inbox.get()
         try:
+            _check_limits(socket, services, conversation.caller)
             async with aclosing(conversation.answer(data)) as frames:
                 async for frame in frames:
                     await _send(socket, frame)
@@ -236,6 +259,14 @@ async def _answer_all(
             await _send(socket, _error('the frame is not understood: send {"message": "…"}'))
         except _PEER_ERRORS as error:
             await _send(socket, _error(str(error)))
+
+
+def _check_limits(socket: WebSocket, services: Services, caller: Principal) -> None:
+    """A message on a socket counts like a request, or sockets would be a way around the limits."""
+    wait = services.limits.address.take(socket.client.host if socket.client else "")
+    if wait > 0:
+        raise too_many("from this address", wait)
+    check_token_limit(services, caller)
 
 
 def _error(message: str) -> dict[str, str]:

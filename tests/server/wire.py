@@ -1,0 +1,62 @@
+"""What the server tests share: problem documents, sockets, and waiting for a condition."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import msgspec
+from websockets.asyncio.client import ClientConnection
+
+from understudy.server.auth import UserRole, issue_token
+
+PATIENT = {f"limits__per_{what}": 1e9 for what in ("address", "session", "token")}
+"""Settings without rate limits to speak of."""
+SECRET = "a secret for tests that is long enough to sign with"
+
+
+def bearer(user: str = "ana", role: UserRole = "viewer", minutes: int = 5) -> dict[str, str]:
+    """The header of a token for `user`."""
+    return {"Authorization": f"Bearer {token(user, role, minutes)}"}
+
+
+def token(user: str = "ana", role: UserRole = "viewer", minutes: int = 5) -> str:
+    """A token for `user`; an expired one when `minutes` is negative."""
+    return issue_token(SECRET, user, role, timedelta(minutes=minutes))
+
+
+def assert_problem(response: httpx2.Response, status: int | set[int], *words: str) -> str:
+    """Check that `response` is a problem document of one sentence with `words`; return that."""
+    allowed = status if isinstance(status, set) else {status}
+    assert response.status_code in allowed, (response.status_code, response.text[:300])
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert {"type", "title", "status", "detail"} <= set(document)
+    assert document["status"] == response.status_code
+    detail = document["detail"]
+    assert len(detail.split()) >= 3, f"{detail!r} helps nobody"
+    assert "\n" not in detail
+    assert "Traceback" not in detail
+    for word in words:
+        assert word in detail
+    return detail
+
+
+async def receive(socket: ClientConnection, within: float = 10) -> dict[str, Any]:
+    """The next JSON frame."""
+    async with asyncio.timeout(within):
+        return msgspec.json.decode(await socket.recv())
+
+
+async def say(socket: ClientConnection, frame: object) -> dict[str, Any]:
+    """Send a JSON frame and return the next one that comes."""
+    await socket.send(msgspec.json.encode(frame).decode())
+    return await receive(socket)
+
+
+async def until(condition: Callable[[], bool], within: float = 10) -> None:
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 - there is no event for it, and needs to be none
+            await asyncio.sleep(0.005)
