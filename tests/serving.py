@@ -68,7 +68,9 @@ def parse_events(text: str) -> list[tuple[str, dict[str, Any]]]:
     """The `(id, data)` of each event in a server-sent stream, comments left out."""
     events: list[tuple[str, dict[str, Any]]] = []
     for block in text.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        fields = dict(
+            line.split(": ", 1) for line in block.splitlines() if not line.startswith(":")
+        )
         if fields:
             events.append((fields.get("id", ""), msgspec.json.decode(fields["data"])))
     return events

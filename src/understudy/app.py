@@ -38,7 +38,6 @@ from understudy.storage.log_writer import LogWriter
 from understudy.storage.overlay_keys import OverlayKeys
 from understudy.storage.sessions import Sessions
 
-
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0

@@ -47,7 +47,13 @@ def test_a_reply_speaks_to_the_author_it_replies_to() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["why?", "is this the final boss", "so what is that thing", "anyone know the song?", "¿por qué?"],
+    [
+        "why?",
+        "is this the final boss",
+        "so what is that thing",
+        "anyone know the song?",
+        "¿por qué?",
+    ],
 )
 def test_questions(text: str) -> None:
     assert is_question(text)

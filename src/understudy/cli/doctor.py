@@ -85,9 +85,7 @@ async def _database(settings: Settings) -> Finding:
 
 def _is_new(database_url: str) -> bool:
     """Whether the URL names a SQLite file that is not there yet."""
-    return database_url.startswith("sqlite") and not Path(
-        database_url.partition("///")[2]
-    ).exists()
+    return database_url.startswith("sqlite") and not Path(database_url.partition("///")[2]).exists()
 
 
 async def _brain(settings: Settings) -> Finding:

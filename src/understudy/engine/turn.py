@@ -126,5 +126,3 @@ def session_message(row: SessionMessageRow) -> SessionMessage:
         run=row.run,
         status=row.status,
     )
-
-
