@@ -7,7 +7,7 @@ brain answers (`router`) nor what it is told (`engine.context`).
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,19 +15,70 @@ Task = Literal["chat", "thanks", "summarize", "analyze", "translate", "coach"]
 """What is asked of a brain: a chat reply, thanks for a stream event, or one of the commands."""
 
 
-class BrainError(Exception):
-    """A brain failed. `retryable` says whether asking again may help."""
+ErrorKind = Literal[
+    "unavailable",  # cannot be reached, answers 5xx, or its circuit is open
+    "overloaded",  # 429 and the like: later it may work
+    "timeout",  # said nothing, or did not finish, in time
+    "broken",  # broke off, or said what no one can read
+    "unauthorized",  # the key is wrong or may not do this
+    "unknown_model",
+    "context_too_long",
+    "refused",  # the request is not accepted for another reason
+    "failed",  # broke down inside Understudy
+]
+"""What went wrong with a brain, for those who decide what to do about it."""
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+RETRYABLE: frozenset[ErrorKind] = frozenset({"unavailable", "overloaded", "timeout", "broken"})
+"""The kinds for which asking again may help."""
+
+
+class BrainError(Exception):
+    """A brain failed. `retryable` says whether asking again may help.
+
+    `retry_after` is how many seconds the provider asks to be left alone, if it says so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: ErrorKind = "failed",
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
-        self.retryable = retryable
+        self.kind: ErrorKind = kind
+        self.retryable = kind in RETRYABLE if retryable is None else retryable
+        self.retry_after = retry_after
+
+
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A tool a model may ask for; `parameters` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A model asks for a tool; `arguments` is JSON text as the model wrote it, maybe not valid."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 class BrainMessage(msgspec.Struct, frozen=True):
-    """One message of the conversation as a model sees it."""
+    """One message of the conversation as a model sees it.
 
-    role: Literal["system", "user", "assistant"]
+    An assistant's message may hold `tool_calls`; a message of role `tool` answers the call
+    `tool_call_id`.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 class BrainRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +87,8 @@ class BrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     `messages` ends with what is to be answered. The fields below it state the same facts as data,
     for brains that do not read prose: `text` is the bare message of `viewer`, `event` the kind of
     a stream event, `amount` its number, `arguments` those of a command, `key` names the
-    conversation (for brains that avoid repeating themselves).
+    conversation (for brains that avoid repeating themselves). `temperature`, `top_p` and `stop` are
+    the provider's defaults when they are None or empty.
     """
 
     messages: Sequence[BrainMessage]
@@ -53,6 +105,10 @@ class BrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, str] = {}
     key: str = ""
     max_tokens: int = 400
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: Sequence[str] = ()
+    tools: Sequence[ToolSpec] = ()
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -62,13 +118,23 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens read and written, as the provider counts them (words for the scripted brain)."""
+    """Tokens read and written, as the provider counts them (words for the scripted brain).
+
+    `cached_tokens` are those of `input_tokens` that the provider had read before.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
 
 
-BrainEvent = Text | Usage
+class Finish(msgspec.Struct, frozen=True):
+    """Why the model ended: by itself, at `max_tokens`, to call tools, or it declined."""
+
+    reason: Literal["stop", "length", "tool_calls", "refusal"] = "stop"
+
+
+BrainEvent = Text | ToolCall | Usage | Finish
 
 
 class Brain(ABC):
