@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 from dotenv import dotenv_values
@@ -20,6 +20,11 @@ ENV_PREFIX = "UNDERSTUDY_"
 ALIASES = {
     "AI_PROVIDER": "brain.provider",
     "AI_MODEL": "brain.model",
+    "OPENAI_API_KEY": "brain.openai_api_key",
+    "OPENAI_BASE_URL": "brain.base_url",
+    "ANTHROPIC_API_KEY": "brain.anthropic_api_key",
+    "HF_API_KEY": "brain.hf_api_key",
+    "HF_MODEL": "brain.hf_model",
 }
 """Names of the source documents that stay valid, and the keys they set."""
 
@@ -95,8 +100,41 @@ class LimitSettings(Section):
 class BrainSettings(Section):
     """`[brain]`: the model that answers."""
 
-    provider: str = Field("auto", description="auto or scripted")
-    model: str = Field("", description="model name; empty = the provider's default")
+    provider: str = Field(
+        "auto", description="auto, scripted, claude, openai, huggingface or a plug-in's name"
+    )
+    model: str = Field("", description="model name or folder; empty = the provider's default")
+    base_url: str = Field("", description="OpenAI-compatible server to use instead of OpenAI's")
+    api_key: SecretStr = Field(SecretStr(""), description="key of the chosen provider")
+    anthropic_api_key: SecretStr = Field(SecretStr(""), description="key for Claude")
+    openai_api_key: SecretStr = Field(SecretStr(""), description="key for OpenAI")
+    hf_api_key: SecretStr = Field(SecretStr(""), description="token of the model hub")
+    hf_model: str = Field(
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", description="local model: an id or a folder"
+    )
+    local_urls: list[str] = Field(
+        [
+            "http://127.0.0.1:11434/v1",
+            "http://127.0.0.1:1234/v1",
+            "http://127.0.0.1:8080/v1",
+            "http://127.0.0.1:8001/v1",
+        ],
+        description="local OpenAI-compatible servers that auto looks for",
+    )
+    fallback: list[str] = Field(
+        [], description="providers asked in this order when the first fails; scripted is the last"
+    )
+    first_token_seconds: float = Field(30.0, gt=0, description="longest wait for the first token")
+    reply_seconds: float = Field(120.0, gt=0, description="longest time for a whole reply")
+    retries: int = Field(2, ge=0, description="further attempts before the first token")
+    daily_budget: float = Field(0.0, ge=0, description="USD per day (UTC); 0 = no limit")
+    channel_daily_budget: float = Field(
+        0.0, ge=0, description="USD per channel and day (UTC); 0 = no limit"
+    )
+    device: str = Field("auto", description="where a local model runs: auto, cpu, cuda or mps")
+    quantization: Literal["auto", "none", "4bit", "8bit"] = Field(
+        "auto", description="of a local model; only with a GPU"
+    )
     seed: int = Field(0, ge=0, description="makes the scripted brain repeatable; 0 = varied")
     words_per_second: float = Field(
         14.0, ge=0, description="pace of the scripted brain; 0 = as fast as it can"
