@@ -7,7 +7,7 @@ import { STATUS_KEY } from "@/api/queries";
 import type { Status } from "@/api/types";
 import { serverUrl } from "@/live/address";
 import { LiveContext } from "@/live/context";
-import { LiveSocket } from "@/live/socket";
+import { LiveSocket } from "@/client/live-socket";
 import { LiveStore } from "@/live/store";
 import { MonitorPage } from "@/pages/monitor/monitor-page";
 import { SignInPage } from "@/pages/sign-in/sign-in-page";

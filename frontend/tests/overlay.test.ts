@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { LiveEvent } from "@/live/events";
+import type { LiveEvent } from "@/client/live-events";
 import { readOptions } from "@/overlay/options";
 import { sampleEvents } from "@/overlay/sample";
 import { OverlayView, STAY_MS } from "@/overlay/view";

@@ -1,6 +1,6 @@
 import { renderToStaticMarkup } from "react-dom/server";
 import { expect, test } from "vitest";
-import type { LiveEvent } from "@/live/events";
+import type { LiveEvent } from "@/client/live-events";
 import { Timeline } from "@/live/timeline";
 import { RowView } from "@/pages/monitor/row-view";
 import { TooltipProvider } from "@/ui/tooltip";

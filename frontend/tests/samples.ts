@@ -8,7 +8,7 @@ import type {
   StreamEvent,
   TokenEvent,
   TurnStartedEvent,
-} from "@/live/events";
+} from "@/client/live-events";
 
 const BASE = { channel: "#demo", ts: 1_000 };
 const TURN = { turn: "t1", session: "s1", persona: "default", model: "scripted", user: "mika" };

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { LiveFrame, PingFrame } from "@/live/events";
-import { LiveSocket, type LiveSocketOptions, type WebSocketLike, backoff } from "@/live/socket";
+import type { LiveFrame, PingFrame } from "@/client/live-events";
+import { backoff } from "@/client/backoff";
+import { LiveSocket, type LiveSocketOptions, type WebSocketLike } from "@/client/live-socket";
 import { STATE, chat } from "./samples";
 
 class FakeWebSocket implements WebSocketLike {
@@ -165,7 +166,7 @@ describe("stopping", () => {
 });
 
 test("the back-off stays between half a second and 15 s and is spread by half", () => {
-  const delays = (random: number) => [0, 1, 5, 50].map((failures) => backoff(failures, random));
+  const delays = (random: number) => [0, 1, 5, 50].map((failures) => backoff(failures, random, { first: 500, longest: 15_000 }));
   expect(delays(1)).toEqual([500, 1_000, 15_000, 15_000]);
   expect(delays(0)).toEqual([500, 500, 7_500, 7_500]);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { LiveEvent } from "@/live/events";
+import type { LiveEvent } from "@/client/live-events";
 import type { MessageRow, NoticeRow, ReplyRow } from "@/live/rows";
 import { Timeline } from "@/live/timeline";
 import { chat, decision, moderation, reply, streamEvent, token, turnStarted } from "./samples";

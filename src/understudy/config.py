@@ -10,11 +10,21 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args, get_origin
+from zoneinfo import ZoneInfo
 
 import msgspec
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 ENV_PREFIX = "UNDERSTUDY_"
 ALIASES = {
@@ -181,6 +191,73 @@ class SafetySettings(Section):
     blocked_words: list[str] = Field([], description="extra words kept out, in and out")
 
 
+ToolRole = Literal["streamer", "moderator", "everyone"]
+"""For whom a tool may be called: the streamer alone, moderators too, or anyone who is answered."""
+
+Confirmation = Literal["never", "always"]
+"""Whether each call of a tool waits for a moderator."""
+
+
+class ToolServer(Section):
+    """An entry of `tools.servers`: a program to start, or the URL of a server that runs."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9]+([_-][A-Za-z0-9]+)*$",
+        max_length=24,
+        description="goes before the names of its tools",
+    )
+    command: str = Field("", description="program that speaks MCP on its standard input and output")
+    args: list[str] = Field([], description="arguments of the program")
+    env: dict[str, SecretStr] = Field({}, description="environment variables of the program")
+    url: str = Field("", description="address of a server that speaks streamable HTTP")
+    headers: dict[str, SecretStr] = Field({}, description="headers sent with every request")
+    role: ToolRole = Field("streamer", description="for whom its tools may be called")
+    confirm: Confirmation = Field("always", description="whether a moderator confirms each call")
+    allow: list[str] = Field([], description="its tools that may be called; empty = all")
+
+    @model_validator(mode="after")
+    def _is_reached_one_way(self) -> "ToolServer":
+        if bool(self.command) == bool(self.url):
+            raise PydanticCustomError("transport", "it needs either a command or a url")
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise PydanticCustomError("url", "its url does not begin with http:// or https://")
+        return self
+
+
+class ToolSettings(Section):
+    """`[tools]`: what a brain may do besides talking, and for whom."""
+
+    builtin: bool = Field(True, description="offer the co-host's own tools")
+    time_zone: str = Field(
+        "", description="the streamer's, such as Europe/Berlin; empty = this machine's"
+    )
+    seconds: float = Field(15.0, gt=0, description="longest time for one call")
+    rounds: int = Field(4, ge=1, description="how often tools may be called for one reply")
+    approval_seconds: float = Field(
+        60.0, gt=0, description="how long a call waits for a moderator before it is let go"
+    )
+    result_chars: int = Field(4_000, ge=200, description="longest result given to the model")
+    servers: list[ToolServer] = Field([], description="MCP servers whose tools may be called")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            return ZoneInfo(name).key if name else name
+        except (OSError, ValueError, KeyError):
+            raise PydanticCustomError(
+                "time_zone", "this machine knows no such time zone, use a name like Europe/Berlin"
+            ) from None
+
+    @field_validator("servers")
+    @classmethod
+    def _have_names_of_their_own(cls, servers: list[ToolServer]) -> list[ToolServer]:
+        names = [server.name for server in servers]
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("names", "two servers have the same name")
+        return servers
+
+
 class Settings(Section):
     """Everything that can be set, by section."""
 
@@ -193,6 +270,7 @@ class Settings(Section):
     persona: PersonaSettings = PersonaSettings.model_construct()
     director: DirectorSettings = DirectorSettings.model_construct()
     safety: SafetySettings = SafetySettings.model_construct()
+    tools: ToolSettings = ToolSettings.model_construct()
 
     @property
     def data_dir(self) -> Path:
@@ -324,14 +402,17 @@ def section_fields(section: str) -> dict[str, Any]:
 
 
 def _parse_list(section: str, name: str, value: Any) -> Any:
-    """Environment variables give lists as JSON or separated by commas."""
-    if not isinstance(value, str) or section_fields(section)[name].annotation != list[str]:
+    """Environment variables give lists as JSON, lists of texts also separated by commas."""
+    kind = section_fields(section)[name].annotation
+    if not isinstance(value, str) or get_origin(kind) is not list:
         return value
     if value.lstrip().startswith("["):
         try:
             return msgspec.json.decode(value)
         except msgspec.DecodeError:
             return value
+    if value.strip() and get_args(kind) != (str,):
+        return value
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -339,5 +420,7 @@ def _explain(error: ValidationError, values: Values) -> str:
     first = error.errors(include_input=False)[0]
     key = ".".join(str(part) for part in first["loc"][:2])
     value, source = values[key]
+    where = ".".join(str(part) for part in first["loc"][2:])
+    what = f"{first['msg']} at {where}" if where else first["msg"]
     # The value itself stays out of the message: it may be a secret.
-    return f"{key} is not valid: {first['msg']}, got {type(value).__name__} (from {source})"
+    return f"{key} is not valid: {what}, got {type(value).__name__} (from {source})"

@@ -1,37 +1,15 @@
-/** Calls the server's JSON API: adds the token, turns failures into one sentence for people. */
+/** Calls the server's JSON API with the token of this tab. */
 import { currentToken } from "@/api/token";
+import { request } from "@/client/http";
 import { serverUrl, socketUrl } from "@/live/address";
 
-/** A call failed; the message is one sentence for people. `status` is 0 when no answer came. */
-export class ApiError extends Error {
-  constructor(
-    message: string,
-    readonly status: number,
-  ) {
-    super(message);
-    this.name = "ApiError";
-  }
-}
+export { ApiError } from "@/client/errors";
 
 type Method = "GET" | "POST" | "DELETE";
 
 /** Sends a request and returns the decoded JSON answer; throws `ApiError`. */
-export async function call<T>(method: Method, path: string, body?: unknown): Promise<T> {
-  const headers = new Headers({ Accept: "application/json" });
-  const token = currentToken();
-  if (token) headers.set("Authorization", `Bearer ${token}`);
-  if (body !== undefined) headers.set("Content-Type", "application/json");
-  const init: RequestInit = { method, headers };
-  if (body !== undefined) init.body = JSON.stringify(body);
-  let response: Response;
-  try {
-    response = await fetch(serverUrl(path), init);
-  } catch {
-    throw new ApiError("The server does not answer: check that Understudy is running.", 0);
-  }
-  const text = await response.text();
-  if (!response.ok) throw new ApiError(explain(response, text), response.status);
-  return (text ? JSON.parse(text) : undefined) as T;
+export function call<T>(method: Method, path: string, body?: unknown): Promise<T> {
+  return request<T>(serverUrl(path), { method, body, token: currentToken() });
 }
 
 /** The address of a WebSocket, with a fresh single-use ticket when this tab has a token. */
@@ -42,16 +20,4 @@ export async function authorisedSocketUrl(path: string): Promise<URL> {
     url.searchParams.set("ticket", ticket);
   }
   return url;
-}
-
-function explain(response: Response, text: string): string {
-  try {
-    const problem = JSON.parse(text) as { detail?: unknown; title?: unknown };
-    for (const sentence of [problem.detail, problem.title]) {
-      if (typeof sentence === "string" && sentence) return sentence;
-    }
-  } catch {
-    // Not JSON: a proxy answered, and its page is no sentence to show.
-  }
-  return `The server answered ${response.status} ${response.statusText}`.trim() + ".";
 }

@@ -1,5 +1,5 @@
 /** The answers of the JSON API that the app uses. */
-import type { LiveState } from "@/live/events";
+import type { LiveState } from "@/client/live-events";
 
 /** `GET /api/v1/status`. */
 export interface Status extends LiveState {

@@ -8,7 +8,7 @@ import type {
   StreamEvent,
   TurnStartedEvent,
   TurnStatus,
-} from "@/live/events";
+} from "@/client/live-events";
 
 interface RowBase {
   key: string;

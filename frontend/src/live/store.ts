@@ -3,9 +3,9 @@
  *
  * Events are taken in at once and shown once per animation frame, so a burst costs one render.
  */
-import type { LiveFrame, LiveState } from "@/live/events";
+import type { LiveFrame, LiveState } from "@/client/live-events";
 import type { Rating } from "@/live/rows";
-import type { SocketState } from "@/live/socket";
+import type { SocketState } from "@/client/live-socket";
 import { Timeline, type TimelineView } from "@/live/timeline";
 
 export interface LiveView {

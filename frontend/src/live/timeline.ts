@@ -14,7 +14,7 @@ import type {
   ReplyEvent,
   TokenEvent,
   TurnStartedEvent,
-} from "@/live/events";
+} from "@/client/live-events";
 import { Ring } from "@/live/ring";
 import { type ReplyRow, type Rating, type Row, emptyReply, endReply } from "@/live/rows";
 import { moderationNotice, startReply } from "@/live/rows";

@@ -1,6 +1,6 @@
 /** Entry of the chat overlay: connects the live feed to the page inside OBS. */
 import { socketUrl } from "@/live/address";
-import { LiveSocket } from "@/live/socket";
+import { LiveSocket } from "@/client/live-socket";
 import "@/overlay/chat.css";
 import { readOptions } from "@/overlay/options";
 import { sampleEvents } from "@/overlay/sample";

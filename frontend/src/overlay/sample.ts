@@ -1,5 +1,5 @@
 /** Made-up events that show how the overlay looks while nobody writes. */
-import type { LiveEvent } from "@/live/events";
+import type { LiveEvent } from "@/client/live-events";
 
 const CHANNEL = "sample";
 const REPLY = "The boss has three phases, and panic is not one of them. Breathe, dodge left.";

@@ -3,7 +3,7 @@
  *
  * Owns the DOM and when a row fades; every text goes in as `textContent`, because viewers write it.
  */
-import { displayName } from "@/live/events";
+import { displayName } from "@/client/live-events";
 import type {
   ChatEvent,
   DecisionEvent,
@@ -11,7 +11,7 @@ import type {
   ModerationEvent,
   ReplyEvent,
   TokenEvent,
-} from "@/live/events";
+} from "@/client/live-events";
 
 export interface ViewOptions {
   /** Rows shown at the same time. */

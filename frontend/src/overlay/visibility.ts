@@ -3,7 +3,7 @@
  *
  * The page starts out hidden and is shown once the feed is live.
  */
-import type { SocketState } from "@/live/socket";
+import type { SocketState } from "@/client/live-socket";
 
 /** Milliseconds without a server after which the overlay disappears. */
 export const PATIENCE_MS = 5_000;

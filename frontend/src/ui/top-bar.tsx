@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { useMute, useSkip, useStatus } from "@/api/queries";
 import type { Status } from "@/api/types";
 import { useLive } from "@/live/context";
-import type { SocketState } from "@/live/socket";
+import type { SocketState } from "@/client/live-socket";
 import { Button } from "@/ui/button";
 import { useHotkeys } from "@/ui/hotkeys";
 import { Tooltip } from "@/ui/tooltip";

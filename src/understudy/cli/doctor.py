@@ -4,12 +4,18 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
 from understudy.cli.terminal import ConfigOption, DataOption, JsonOption, print_json, read_settings
 from understudy.config import Settings
+
+if TYPE_CHECKING:
+    from understudy.brains.budget import Budget
+    from understudy.brains.choice import Choice
+    from understudy.brains.router import Router
 
 _MIN_FREE_BYTES = 500 * 1024 * 1024
 _MARKS = {"ok": "✓", "warning": "!", "broken": "✗"}
@@ -90,15 +96,41 @@ def _is_new(database_url: str) -> bool:
 
 async def _brain(settings: Settings) -> Finding:
     from understudy.brains.base import BrainError
+    from understudy.brains.choice import choose
+    from understudy.brains.prices import PricesError, load_prices
     from understudy.brains.router import Router
 
+    choice = await choose(settings.brain)
     try:
-        router = Router.from_settings(settings.brain)
-    except BrainError as error:
+        prices = load_prices(settings.data_dir / "prices.yaml")
+        router = Router.from_settings(
+            choice.settings, why=choice.why, budget=_budget(settings), prices=prices
+        )
+    except (BrainError, PricesError) as error:
         return Finding("brain", "broken", str(error))
-    detail = f"{router.why}; {router.describe()}"
-    await router.aclose()
-    return Finding("brain", "ok", detail)
+    try:
+        return _judge(choice, router)
+    finally:
+        await router.aclose()
+
+
+def _budget(settings: Settings) -> "Budget":
+    from understudy.brains.budget import Budget
+
+    brain = settings.brain
+    return Budget(daily=brain.daily_budget, channel_daily=brain.channel_daily_budget)
+
+
+def _judge(choice: "Choice", router: "Router") -> Finding:
+    """What is to be said of a brain that could be made."""
+    problems = [*(look.detail for look in choice.looked if look.blocked), *router.problems()]
+    sentences = [router.why, router.describe()]
+    if choice.looked and not choice.looked[-1].found:
+        sentences.append(f"not found: {', '.join(look.place for look in choice.looked)}")
+    if len(router.brains) > 1:
+        sentences.append(f"then: {', '.join(brain.name for brain in router.brains[1:])}")
+    state = "warning" if problems else "ok"
+    return Finding("brain", state, "; ".join(s.rstrip(".") for s in [*problems, *sentences]))
 
 
 async def _personas(settings: Settings) -> Finding:

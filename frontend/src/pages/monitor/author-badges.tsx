@@ -1,6 +1,6 @@
 /** The standing of a chatter as an icon with a word: never told by colour alone. */
 import { Crown, Gem, Hand, type LucideIcon, Star, Sword } from "lucide-react";
-import type { ChatEvent, Role } from "@/live/events";
+import type { ChatEvent, Role } from "@/client/live-events";
 import styles from "@/pages/monitor/author-badges.module.css";
 
 const ROLES: Record<Exclude<Role, "viewer">, { label: string; Icon: LucideIcon }> = {

@@ -1,6 +1,6 @@
 /** The fate of a message: answered, skipped, blocked or still waiting, and why. */
 import { Ban, Check, Hourglass, type LucideIcon, Minus } from "lucide-react";
-import type { DecisionAction, DecisionEvent } from "@/live/events";
+import type { DecisionAction, DecisionEvent } from "@/client/live-events";
 import { reasonLabel } from "@/live/reasons";
 import styles from "@/pages/monitor/decision-chip.module.css";
 import { Tooltip } from "@/ui/tooltip";

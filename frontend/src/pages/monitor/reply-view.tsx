@@ -1,6 +1,6 @@
 /** A reply of the co-host: what it answers, its text as it comes, its feelings, and its rating. */
 import { CornerDownRight, Smile, ThumbsDown, ThumbsUp } from "lucide-react";
-import type { EmotionEvent, TurnStatus } from "@/live/events";
+import type { EmotionEvent, TurnStatus } from "@/client/live-events";
 import type { Rating, ReplyRow } from "@/live/rows";
 import styles from "@/pages/monitor/reply-view.module.css";
 import { Time } from "@/pages/monitor/time";

@@ -1,7 +1,7 @@
 /** One row of the feed: a chat message, a stream event, a reply of the co-host, or a notice. */
 import { CornerDownRight, Reply as ReplyIcon } from "lucide-react";
 import { memo } from "react";
-import { displayName } from "@/live/events";
+import { displayName } from "@/client/live-events";
 import type { EventRow, MessageRow, NoticeRow, Row } from "@/live/rows";
 import { AuthorBadges } from "@/pages/monitor/author-badges";
 import { DecisionChip } from "@/pages/monitor/decision-chip";

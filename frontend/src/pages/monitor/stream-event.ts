@@ -9,7 +9,7 @@ import {
   Users,
   Zap,
 } from "lucide-react";
-import type { StreamEvent } from "@/live/events";
+import type { StreamEvent } from "@/client/live-events";
 
 /** The icon of each kind of event. */
 export const EVENT_ICONS: Record<StreamEvent["kind"], LucideIcon> = {

@@ -1,5 +1,5 @@
 /** The side panel: small counts, why messages were not answered, who answers, and the keys. */
-import type { LiveState } from "@/live/events";
+import type { LiveState } from "@/client/live-events";
 import { reasonLabel } from "@/live/reasons";
 import type { Counts } from "@/live/timeline";
 import styles from "@/pages/monitor/summary.module.css";

@@ -4,7 +4,8 @@
  * Owns reconnecting (jittered back-off, 0.5 s to 15 s) and resuming (`?since=<id>`). Does not own
  * what the events mean, nor how the address is authorised (`address` does).
  */
-import type { LiveFrame, PingFrame } from "@/live/events";
+import { backoff } from "./backoff.ts";
+import type { LiveFrame, PingFrame } from "./live-events.ts";
 
 export type SocketState = "connecting" | "live" | "offline";
 
@@ -24,16 +25,9 @@ export interface LiveSocketOptions {
 
 /** Close code of the server for a missing or bad token. */
 const UNAUTHORIZED = 4401;
-const FIRST_DELAY_MS = 500;
-const LONGEST_DELAY_MS = 15_000;
+const WAITS = { first: 500, longest: 15_000 };
 /** Silence after which a connection counts as dead: three missed pings of the server. */
 const LONGEST_SILENCE_MS = 45_000;
-
-/** Milliseconds to wait before attempt `failures + 1`; `random` is in [0, 1). */
-export function backoff(failures: number, random: number): number {
-  const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(failures, 10));
-  return Math.max(FIRST_DELAY_MS, longest * (0.5 + random / 2));
-}
 
 export class LiveSocket {
   private socket: WebSocketLike | null = null;
@@ -44,7 +38,11 @@ export class LiveSocket {
   /** Rises with every start and stop, so that a late answer of an old attempt is ignored. */
   private generation = 0;
 
-  constructor(private readonly options: LiveSocketOptions) {}
+  private readonly options: LiveSocketOptions;
+
+  constructor(options: LiveSocketOptions) {
+    this.options = options;
+  }
 
   /** Connects now, forgetting how often it failed; a connection that is up is replaced. */
   start(): void {
@@ -124,7 +122,7 @@ export class LiveSocket {
   private retry(): void {
     this.options.onState("offline");
     const random = this.options.random ?? Math.random;
-    const delay = backoff(this.failures, random());
+    const delay = backoff(this.failures, random(), WAITS);
     this.failures += 1;
     this.timer = setTimeout(() => void this.open(), delay);
   }
