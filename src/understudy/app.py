@@ -17,6 +17,7 @@ from understudy.engine.archive import Archive
 from understudy.engine.channels import Channels
 from understudy.engine.clock import Clock
 from understudy.engine.commands import Commands
+from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
 from understudy.engine.reply import EMOTIONS, ReplyStream
 from understudy.engine.sessions import SessionManager
@@ -76,7 +77,9 @@ class Application:
     async def quiesce(self) -> None:
         """Take no more work and end what is under way, each reply with its end frame."""
         services = self.services
-        await asyncio.gather(services.rehearsals.close(), services.turns.close())
+        await asyncio.gather(
+            services.rehearsals.close(), services.turns.close(), services.oneoffs.close()
+        )
         await services.channels.close()
         await services.bus.drained()
         await services.feed.close()
@@ -152,6 +155,7 @@ class Application:
             commands=Commands(sessions, contexts, router, output_filter=build.output_filter),
             router=router,
             turns=turns,
+            oneoffs=build.oneoffs(router),
             channels=channels,
             feed=feed,
             rehearsals=rehearsals,
@@ -223,6 +227,16 @@ class _TurnBuilder:
             publish,
             reply_stream=self._reply_stream,
             clock=clock,
+            on_reply=self._on_reply,
+        )
+
+    def oneoffs(self, router: Router) -> OneOffs:
+        """Answers to conversations that are kept elsewhere."""
+        return OneOffs(
+            self._settings,
+            router,
+            self._log,
+            reply_stream=self._reply_stream,
             on_reply=self._on_reply,
         )
 

@@ -9,7 +9,7 @@ import msgspec
 
 from understudy.brains.base import Task, Usage
 from understudy.engine.context import Context
-from understudy.engine.runs import DoneFrame, ErrorFrame, Frame
+from understudy.engine.runs import DoneFrame, ErrorFrame
 from understudy.events import ChatMessage, Reply, TurnStatus, now_ms
 from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
 from understudy.storage.sessions import SessionMessage
@@ -80,7 +80,7 @@ def reply_row(request: TurnRequest, reply: Reply, cohost: str) -> SessionMessage
     )
 
 
-def end_frame(reply: Reply, outcome: Outcome, durable: bool) -> Frame:
+def end_frame(reply: Reply, outcome: Outcome, durable: bool) -> DoneFrame | ErrorFrame:
     """The last frame of a run; without a message id when the reply is not `durable`."""
     if reply.status == "failed":
         return ErrorFrame(reply.error, outcome.retryable)

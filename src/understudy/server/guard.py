@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from understudy.config import Settings
 from understudy.safety.limits import RateLimiter
 from understudy.server.metrics import Metrics
-from understudy.server.problems import problem_response
+from understudy.server.problems import error_response
 
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -44,9 +44,9 @@ class Guard:
             await self._socket(refusal, scope, receive, send)
             return
         if refusal is not None:
-            answer = problem_response(*refusal)
+            answer = error_response(scope["path"], *refusal)
         elif self._declares_too_much(scope):
-            answer = problem_response(413, self._too_large(scope))
+            answer = error_response(scope["path"], 413, self._too_large(scope))
         else:
             answer = self._app
         await self._counted(answer, scope, self._limited(scope, receive), send)

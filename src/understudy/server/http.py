@@ -6,13 +6,14 @@ from starlette.middleware.cors import CORSMiddleware
 from understudy import __version__
 from understudy.server.guard import Guard
 from understudy.server.problems import PROBLEM_RESPONSES, install_problem_handlers
-from understudy.server.routes import api, chat, feeds, health, personas, rehearsals, sockets
+from understudy.server.routes import api, chat, feeds, health, openai, personas, rehearsals, sockets
 from understudy.server.routes.pages import install_pages
 from understudy.server.services import Services
 
 _ROUTERS = (
     chat.router,
     personas.router,
+    openai.router,
     health.router,
     api.router,
     rehearsals.router,

@@ -1,7 +1,7 @@
 """Errors as `application/problem+json` (RFC 9457): type, title, status, detail.
 
-Owns the form of every error the HTTP API answers with. Each detail is one sentence that says what
-is wrong and what to do.
+Owns the form of every error the HTTP API answers with; below `/v1/` that is OpenAI's, which
+`openai.errors` knows. Each detail is one sentence that says what is wrong and what to do.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from understudy.brains.base import BrainError
 from understudy.engine.personas import PersonaError, PersonaNotFound
 from understudy.engine.sessions import SessionEnded, SessionNotFound
 from understudy.engine.turns import Busy
+from understudy.server.openai.errors import openai_error_response, speaks_openai
 from understudy.storage.chat_log import InvalidCursor
 from understudy.storage.errors import StorageError
 
@@ -44,15 +45,26 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, object]] = {
 
 
 class Problem(Exception):
-    """An error answer; raise it anywhere in a route."""
+    """An error answer; raise it anywhere in a route.
+
+    `code` and `param`, for machines, are told only to OpenAI's clients.
+    """
 
     def __init__(
-        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        code: str = "",
+        param: str = "",
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
+        self.code = code
+        self.param = param
 
 
 def problem_body(status: int, detail: str) -> bytes:
@@ -70,6 +82,21 @@ def problem_response(
     return Response(
         problem_body(status, detail), status, media_type=MEDIA_TYPE, headers=dict(headers or {})
     )
+
+
+def error_response(
+    path: str,
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    code: str = "",
+    param: str = "",
+) -> Response:
+    """The error as clients of `path` expect it: a problem document, or OpenAI's form."""
+    if speaks_openai(path):
+        return openai_error_response(status, detail, headers, code=code, param=param)
+    return problem_response(status, detail, headers)
 
 
 _STATUS: dict[type[Exception], int] = {
@@ -94,14 +121,22 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-async def _on_problem(_: Request, error: Exception) -> Response:
+async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_response(error.status, error.detail, error.headers)
+    return error_response(
+        request.url.path,
+        error.status,
+        error.detail,
+        error.headers,
+        code=error.code,
+        param=error.param,
+    )
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem_response(error.status_code, _explain(request, error), error.headers)
+    detail = _explain(request, error)
+    return error_response(request.url.path, error.status_code, detail, error.headers)
 
 
 def _explain(request: Request, error: HTTPException) -> str:
@@ -119,7 +154,7 @@ def _explain(request: Request, error: HTTPException) -> str:
             return str(error.detail)
 
 
-async def _on_invalid(_: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"})
@@ -129,15 +164,16 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
         detail = "the body is not a JSON object: send one, with Content-Type: application/json"
     else:
         detail = f"{where} is not valid: {first['msg']}"
-    return problem_response(422, detail)
+    return error_response(request.url.path, 422, detail, param=where)
 
 
-async def _on_room_error(_: Request, error: Exception) -> Response:
+async def _on_room_error(request: Request, error: Exception) -> Response:
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
     headers = {"Retry-After": "1"} if status == 503 else None
-    return problem_response(status, str(error), headers)
+    return error_response(request.url.path, status, str(error), headers)
 
 
-async def _on_unexpected(_: Request, error: Exception) -> Response:
+async def _on_unexpected(request: Request, _: Exception) -> Response:
     # Starlette logs the traceback; the caller learns nothing of the inside.
-    return problem_response(500, "something failed inside Understudy: see the server's log")
+    detail = "something failed inside Understudy: see the server's log"
+    return error_response(request.url.path, 500, detail)

@@ -12,6 +12,7 @@ from understudy.bus import Bus
 from understudy.config import Settings
 from understudy.engine.channels import Channels
 from understudy.engine.commands import Commands
+from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
 from understudy.engine.sessions import SessionManager
 from understudy.engine.turns import Turns
@@ -55,6 +56,7 @@ class Services:
     commands: Commands
     router: Router
     turns: Turns
+    oneoffs: OneOffs
     channels: Channels
     feed: LiveFeed
     rehearsals: Rehearsals
