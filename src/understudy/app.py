@@ -21,6 +21,11 @@ from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
 from understudy.engine.reply import EMOTIONS, ReplyStream
 from understudy.engine.sessions import SessionManager
+from understudy.engine.tools.approvals import Approvals
+from understudy.engine.tools.base import Caller, Tool, ToolRecord
+from understudy.engine.tools.builtin import own_tools
+from understudy.engine.tools.mcp import McpServers
+from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turns import Turns
 from understudy.events import Event, Reply
 from understudy.outputs.live import LiveFeed
@@ -117,7 +122,13 @@ class Application:
         sessions = SessionManager(Sessions(database))
         metrics = Metrics()
         build = _TurnBuilder(settings, sessions, personas, log, metrics.observe, recall)
-        turns = build(router, bus.publish)
+        chat = ChatArchive(database)
+        servers = McpServers(settings.tools.servers)
+        servers.start()
+        self._exit.push_async_callback(servers.close)
+        approvals = Approvals(settings.tools.approval_seconds)
+        toolbox = _toolbox(settings, sessions, chat, servers, approvals, metrics.observe_call)
+        turns = build(router, bus.publish, toolbox=toolbox)
         metrics.watch(turns, log, bus)
         channels = Channels()
 
@@ -147,7 +158,7 @@ class Application:
             bus=bus,
             log=log,
             contexts=contexts,
-            archive=ChatArchive(database),
+            archive=chat,
             experiences=experiences,
             overlay_keys=OverlayKeys(database),
             sessions=sessions,
@@ -156,6 +167,7 @@ class Application:
             router=router,
             turns=turns,
             oneoffs=build.oneoffs(router),
+            approvals=approvals,
             channels=channels,
             feed=feed,
             rehearsals=rehearsals,
@@ -164,6 +176,7 @@ class Application:
             problems=lambda: [
                 *(f"{file}: {problem}" for file, problem in personas.problems.items()),
                 *([log.stats.last_error] if log.stats.last_error else []),
+                *servers.problems(),
             ],
             ready=ready,
         )
@@ -217,6 +230,7 @@ class _TurnBuilder:
         router: Router,
         publish: Callable[[Event], Awaitable[None]],
         clock: Clock | None = None,
+        toolbox: Toolbox | None = None,
     ) -> Turns:
         return Turns(
             self._settings,
@@ -228,6 +242,7 @@ class _TurnBuilder:
             reply_stream=self._reply_stream,
             clock=clock,
             on_reply=self._on_reply,
+            toolbox=toolbox,
         )
 
     def oneoffs(self, router: Router) -> OneOffs:
@@ -247,7 +262,7 @@ class _TurnBuilder:
         seed: int,
         paced: bool,
     ) -> Turns:
-        """Turns with a brain of their own: seeded, and without pauses unless `paced`."""
+        """Turns with a brain of their own: seeded, without tools, and unless `paced` pauses."""
         changes: dict[str, object] = {"seed": seed}
         if not paced:
             changes["words_per_second"] = 0.0
@@ -256,6 +271,25 @@ class _TurnBuilder:
 
     def _reply_stream(self, emotions: Collection[str]) -> ReplyStream:
         return ReplyStream(self.output_filter, {*EMOTIONS, *emotions})
+
+
+def _toolbox(
+    settings: Settings,
+    sessions: SessionManager,
+    chat: ChatArchive,
+    servers: McpServers,
+    approvals: Approvals,
+    on_call: Callable[[ToolRecord], None],
+) -> Toolbox:
+    async def began(caller: Caller) -> int | None:
+        return (await sessions.get(caller.session)).created_at if caller.session else None
+
+    own = own_tools(settings.tools.time_zone, chat, began) if settings.tools.builtin else ()
+
+    def tools() -> list[Tool]:
+        return [*own, *servers.tools()]
+
+    return Toolbox(tools, settings.tools, approvals, on_call=on_call)
 
 
 def _recall_from(experiences: Experiences) -> Recall:

@@ -179,6 +179,7 @@ class Channel:
         return TurnRequest(
             session=self.session,
             user=source.user,
+            role=source.role if isinstance(source, ChatMessage) else "viewer",
             viewer=source.display_name,
             text=source.text or (f"({source.kind})" if thanks else ""),
             persona=self._settings.persona.default,

@@ -10,7 +10,7 @@ import msgspec
 from understudy.brains.base import Task, Usage
 from understudy.engine.context import Context
 from understudy.engine.runs import DoneFrame, ErrorFrame
-from understudy.events import ChatMessage, Reply, TurnStatus, now_ms
+from understudy.events import ChatMessage, Reply, Role, TurnStatus, now_ms
 from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
 from understudy.storage.sessions import SessionMessage
 
@@ -18,6 +18,7 @@ from understudy.storage.sessions import SessionMessage
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be answered, for whom and where.
 
+    `role` is the standing of `user`, on which the tools depend that may be called.
     `channel` is set for turns of a stream, whose tokens are published; `origin` says where the
     experience comes from. `grace` is how many seconds the reply outlives its last reader, None
     for ever. `run` and `ts` are given by rehearsals, which must repeat exactly.
@@ -27,6 +28,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     text: str
     persona: str
+    role: Role = "viewer"
     viewer: str = ""
     client_context: str | None = None
     recent_chat: Sequence[ChatMessage] = ()

@@ -21,7 +21,7 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from understudy.brains.base import BrainError, BrainRequest, Text, Usage
-from understudy.brains.router import Router
+from understudy.brains.router import Answer, Router
 from understudy.config import Settings
 from understudy.engine.clock import Clock
 from understudy.engine.context import Context, assemble
@@ -29,6 +29,8 @@ from understudy.engine.personas import Persona, PersonaNotFound, Personas
 from understudy.engine.reply import Felt, ReplyPart, ReplyStream, Shown
 from understudy.engine.runs import Run, TokenFrame, reply_id
 from understudy.engine.sessions import SessionManager
+from understudy.engine.tools.base import Caller
+from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turn import (
     Outcome,
     TurnRequest,
@@ -82,6 +84,7 @@ class Turns:
         reply_stream: Callable[[Collection[str]], ReplyStream],
         clock: Clock | None = None,
         on_reply: Callable[[Reply], None] | None = None,
+        toolbox: Toolbox | None = None,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -92,6 +95,7 @@ class Turns:
         self._reply_stream = reply_stream
         self._clock = clock or Clock()
         self._on_reply = on_reply
+        self._toolbox = toolbox
         self._runs: OrderedDict[str, tuple[Run, float]] = OrderedDict()
         self._active: dict[str, tuple[Run, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -204,10 +208,12 @@ class Turns:
         if request.channel:
             await self._announce(run, request)
         reply = self._reply_stream(persona.emotions)
-        async with aclosing(self._router.stream(self._ask(request, context))) as events:
+        answer = self._answer(self._ask(request, context), request, history)
+        async with aclosing(answer) as events:
             async for event in events:
                 if isinstance(event, Usage):
                     outcome.usage = event
+                if not isinstance(event, Text):
                     continue
                 await self._show(run, request, reply.feed(event.text), outcome, started)
         await self._show(run, request, reply.finish(), outcome, started)
@@ -247,6 +253,17 @@ class Turns:
                         intensity=part.intensity,
                     )
                 )
+
+    def _answer(
+        self, ask: BrainRequest, request: TurnRequest, history: list[SessionMessage]
+    ) -> Answer:
+        if self._toolbox is None:
+            return self._router.stream(ask)
+        # Outside a stream words are not quoted, so rights end where others have spoken.
+        others = any(m.role == "user" and m.user != request.user for m in history)
+        role = "viewer" if others and not request.channel else request.role
+        caller = Caller(request.user, role, request.channel, request.session)
+        return self._toolbox.stream(self._router, ask, caller)
 
     def _persona(self, name: str) -> Persona:
         """The persona of that name; the default one when its file has gone meanwhile."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, WebSocket
 
+from understudy.events import Role
 from understudy.server.auth import LOCAL_OWNER, AuthError, Principal, UserRole, verify_token
 from understudy.server.problems import Problem
 from understudy.server.services import Services, services_of
@@ -86,6 +87,22 @@ def check_owner(principal: Principal, session: SessionRow) -> SessionRow:
 def user_of(principal: Principal, claimed: str) -> str:
     """The user a message is stored under: what the caller says, but viewers are who they are."""
     return claimed if principal.may("moderator") else principal.user
+
+
+def standing_of(principal: Principal, user: str) -> Role:
+    """The standing of someone who speaks through the API as `user`.
+
+    Whoever relays the words of others, as bots do, lends them no rights.
+    """
+    if user != principal.user:
+        return "viewer"
+    match principal.role:
+        case "owner":
+            return "streamer"
+        case "moderator":
+            return "moderator"
+        case _:
+            return "viewer"
 
 
 def too_many(where: str, wait: float) -> Problem:

@@ -6,7 +6,7 @@ the session, and starting its turn.
 
 from understudy.engine.runs import ErrorFrame, Run
 from understudy.engine.turn import TurnRequest
-from understudy.events import Reply
+from understudy.events import Reply, Role
 from understudy.server.access import check_owner, too_many, user_of
 from understudy.server.auth import Principal
 from understudy.server.problems import Problem
@@ -49,6 +49,7 @@ async def start_turn(
     message: str,
     *,
     user: str = "",
+    role: Role = "viewer",
     client: str = "",
     grace: float | None = None,
 ) -> Run:
@@ -58,6 +59,7 @@ async def start_turn(
             session=session.id,
             user=user or session.user,
             text=message,
+            role=role,
             persona=session.persona,
             client_context=await services.contexts.get(client or session.id),
             grace=grace,

@@ -6,7 +6,17 @@ from starlette.middleware.cors import CORSMiddleware
 from understudy import __version__
 from understudy.server.guard import Guard
 from understudy.server.problems import PROBLEM_RESPONSES, install_problem_handlers
-from understudy.server.routes import api, chat, feeds, health, openai, personas, rehearsals, sockets
+from understudy.server.routes import (
+    api,
+    approvals,
+    chat,
+    feeds,
+    health,
+    openai,
+    personas,
+    rehearsals,
+    sockets,
+)
 from understudy.server.routes.pages import install_pages
 from understudy.server.services import Services
 
@@ -15,6 +25,7 @@ _ROUTERS = (
     personas.router,
     openai.router,
     health.router,
+    approvals.router,  # before api, whose /actions/{action} would take its action
     api.router,
     rehearsals.router,
     sockets.router,

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from understudy.bus import Bus
+from understudy.engine.tools.base import ToolRecord
 from understudy.engine.turns import Turns
 from understudy.events import Reply
 from understudy.storage.log_writer import LogWriter
@@ -39,6 +40,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._calls = Counter(
+            "understudy_tool_calls_total",
+            "Calls of tools by what came of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.sockets = Gauge(
             "understudy_sockets", "Open WebSockets by path.", ["path"], registry=self.registry
         )
@@ -49,6 +56,10 @@ class Metrics:
         self._reply_seconds.observe(reply.total_ms / 1000)
         if reply.first_token_ms is not None:
             self._first_token.observe(reply.first_token_ms / 1000)
+
+    def observe_call(self, record: ToolRecord) -> None:
+        """Count a call of a tool."""
+        self._calls.labels(record.outcome).inc()
 
     def watch(self, turns: Turns, log: LogWriter, bus: Bus) -> None:
         """Read these at every scrape."""

@@ -15,6 +15,7 @@ from understudy.engine.commands import Commands
 from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
 from understudy.engine.sessions import SessionManager
+from understudy.engine.tools.approvals import Approvals
 from understudy.engine.turns import Turns
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
@@ -57,6 +58,7 @@ class Services:
     router: Router
     turns: Turns
     oneoffs: OneOffs
+    approvals: Approvals
     channels: Channels
     feed: LiveFeed
     rehearsals: Rehearsals

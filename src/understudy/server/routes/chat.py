@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from understudy.engine.runs import Run, reply_id
-from understudy.server.access import ServicesDep, Viewer, check_owner, user_of
+from understudy.server.access import ServicesDep, Viewer, check_owner, standing_of, user_of
 from understudy.server.bodies import ChatBody, SessionMessageBody, StartBody
 from understudy.server.conversation import (
     check_message,
@@ -34,7 +34,9 @@ async def chat(body: ChatBody, services: ServicesDep, caller: Viewer) -> dict[st
     check_message(services, body.message)
     session = await open_session(services, caller, body.session_id, body.user)
     check_session_limit(services, session.id)
-    run = await start_turn(services, session, body.message, user=user_of(caller, body.user))
+    user = user_of(caller, body.user)
+    role = standing_of(caller, user)
+    run = await start_turn(services, session, body.message, user=user, role=role)
     reply, message_id = await whole_reply(run)
     return {"session_id": session.id, "reply": reply.text, "message_id": message_id}
 
@@ -122,7 +124,8 @@ async def _answer(
     check_message(services, body.message)
     session = check_owner(caller, await services.sessions.get_open(body.session_id))
     check_session_limit(services, session.id)
-    return await start_turn(services, session, body.message, grace=grace)
+    role = standing_of(caller, session.user)
+    return await start_turn(services, session, body.message, role=role, grace=grace)
 
 
 def _stream_response(services: Services, run: Run, after: int) -> RunResponse:

@@ -24,6 +24,7 @@ from understudy.server.access import (
     Viewer,
     check_token_limit,
     identify_socket,
+    standing_of,
     too_many,
     user_of,
 )
@@ -126,7 +127,8 @@ class _Plain:
         session = await open_session(self._services, self.caller, session_id, user)
         check_session_limit(self._services, session.id)
         speaker = user_of(self.caller, user)
-        run = await start_turn(self._services, session, text, user=speaker)
+        role = standing_of(self.caller, speaker)
+        run = await start_turn(self._services, session, text, user=speaker, role=role)
         reply, message_id = await whole_reply(run)
         yield {"session_id": session.id, "reply": reply.text, "message_id": message_id}
 
@@ -160,7 +162,12 @@ class _Chat:
             return
         grace = self._services.settings.server.stream_grace
         run = await start_turn(
-            self._services, session, plain_message(text), client=client, grace=grace
+            self._services,
+            session,
+            plain_message(text),
+            role=standing_of(self.caller, session.user),
+            client=client,
+            grace=grace,
         )
         with run.reading():
             if body.stream:
