@@ -13,7 +13,7 @@ import msgspec
 
 from understudy.app import Application
 from understudy.config import Settings, load_settings
-from understudy.server import create_server
+from understudy.server.http import create_server
 from understudy.server.process import GracefulServer
 
 

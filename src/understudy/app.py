@@ -8,9 +8,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
+from functools import partial
 
 from understudy.brains.router import Router
-from understudy.brains.scripted.brain import Recall
+from understudy.brains.scripted import Recall
 from understudy.bus import Bus
 from understudy.config import BrainSettings, Settings, SettingsError
 from understudy.engine.archive import Archive
@@ -20,8 +21,8 @@ from understudy.engine.commands import Commands
 from understudy.engine.personas import Personas
 from understudy.engine.reply import EMOTIONS, ReplyStream
 from understudy.engine.sessions import SessionManager
-from understudy.engine.turns import Turns
-from understudy.events import Event, Reply
+from understudy.engine.turns import Publish, Turns
+from understudy.events import Reply
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
 from understudy.safety.moderation import OutputFilter
@@ -89,7 +90,7 @@ class Application:
         self._exit.push_async_callback(database.close)
         log = LogWriter(database, queue_rows=settings.storage.queue_rows)
         await log.start()
-        self._exit.push_async_callback(log.close, FLUSH_SECONDS)
+        self._exit.push_async_callback(_flush, log)
         bus = Bus()
         archive = Archive(bus, log)
         archive.start()
@@ -117,26 +118,6 @@ class Application:
         turns = build(router, bus.publish)
         metrics.watch(turns, log, bus)
         channels = Channels()
-
-        async def settled() -> None:
-            await bus.drained()
-            await log.flushed()
-
-        rehearsals = Rehearsals(
-            Stagehands(
-                settings=settings,
-                channels=channels,
-                sessions=sessions,
-                publish=bus.publish,
-                settled=settled,
-                make_turns=build.for_rehearsal,
-            ),
-            settings.data_dir / "rehearsals",
-        )
-
-        async def ready() -> dict[str, str]:
-            return {"database": await _reach(database), "log": log.stats.last_error or "ok"}
-
         services = Services(
             settings=settings,
             secret=load_secret(settings),
@@ -154,14 +135,11 @@ class Application:
             turns=turns,
             channels=channels,
             feed=feed,
-            rehearsals=rehearsals,
+            rehearsals=_rehearsals(settings, channels, build, bus),
             limits=_limits(settings),
             metrics=metrics,
-            problems=lambda: [
-                *(f"{file}: {problem}" for file, problem in personas.problems.items()),
-                *([log.stats.last_error] if log.stats.last_error else []),
-            ],
-            ready=ready,
+            problems=partial(_problems, personas, log),
+            ready=partial(_ready, database, log),
         )
         self._exit.push_async_callback(self._quiesce_once)
         return services
@@ -201,9 +179,9 @@ class _TurnBuilder:
         recall: Recall,
     ) -> None:
         self._settings = settings
-        self._sessions = sessions
+        self.sessions = sessions
         self._personas = personas
-        self._log = log
+        self.log = log
         self._on_reply = on_reply
         self._recall = recall
         self.output_filter = OutputFilter(settings.safety.blocked_words)
@@ -211,15 +189,15 @@ class _TurnBuilder:
     def __call__(
         self,
         router: Router,
-        publish: Callable[[Event], Awaitable[None]],
+        publish: Publish,
         clock: Clock | None = None,
     ) -> Turns:
         return Turns(
             self._settings,
             router,
-            self._sessions,
+            self.sessions,
             self._personas,
-            self._log,
+            self.log,
             publish,
             reply_stream=self._reply_stream,
             clock=clock,
@@ -229,7 +207,7 @@ class _TurnBuilder:
     def for_rehearsal(
         self,
         clock: Clock,
-        publish: Callable[[Event], Awaitable[None]],
+        publish: Publish,
         seed: int,
         paced: bool,
     ) -> Turns:
@@ -242,6 +220,43 @@ class _TurnBuilder:
 
     def _reply_stream(self, emotions: Collection[str]) -> ReplyStream:
         return ReplyStream(self.output_filter, {*EMOTIONS, *emotions})
+
+
+def _rehearsals(
+    settings: Settings, channels: Channels, build: _TurnBuilder, bus: Bus
+) -> Rehearsals:
+    async def settled() -> None:
+        await bus.drained()
+        await build.log.flushed()
+
+    hands = Stagehands(
+        settings=settings,
+        channels=channels,
+        sessions=build.sessions,
+        publish=bus.publish,
+        settled=settled,
+        make_turns=build.for_rehearsal,
+    )
+    return Rehearsals(hands, settings.data_dir / "rehearsals")
+
+
+async def _flush(log: LogWriter) -> None:
+    """Make the last rows durable; what the disk refuses is told, and the stop goes on."""
+    try:
+        await log.close(within=FLUSH_SECONDS)
+    except StorageError as error:
+        logger.error("%s", error)
+
+
+def _problems(personas: Personas, log: LogWriter) -> list[str]:
+    """What the operator should look at, one sentence each."""
+    found = [f"{file}: {problem}" for file, problem in personas.problems.items()]
+    return [*found, log.stats.last_error] if log.stats.last_error else found
+
+
+async def _ready(database: Database, log: LogWriter) -> dict[str, str]:
+    """Each part a server depends on: `ok`, or what is wrong with it."""
+    return {"database": await _reach(database), "log": log.stats.last_error or "ok"}
 
 
 def _recall_from(experiences: Experiences) -> Recall:

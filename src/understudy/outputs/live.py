@@ -6,6 +6,7 @@ nobody. Does not own sockets (`server`).
 """
 
 import asyncio
+import logging
 import re
 import secrets
 from collections.abc import Callable, Generator
@@ -15,6 +16,8 @@ import msgspec
 
 from understudy.bus import Bus, EventLog
 from understudy.events import Event, encode
+
+logger = logging.getLogger(__name__)
 
 FEED_EVENTS = 16_384
 """Events kept for viewers that are behind or come back."""
@@ -85,7 +88,13 @@ class LiveFeed:
     async def _run(self) -> None:
         while events := await self._subscription.batch():
             for event in events:
-                self.log.append(LiveEvent(event.channel, type(event), encode(event)))
+                try:
+                    data = encode(event)
+                except UnicodeEncodeError:
+                    # One text that is no text must not blind every viewer from here on.
+                    logger.error("%s %s is not text: left out", type(event).__name__, event.id)
+                    continue
+                self.log.append(LiveEvent(event.channel, type(event), data))
 
 
 class LiveView:
@@ -122,9 +131,14 @@ class LiveView:
         )
 
     async def frame(self, within: float) -> bytes | None:
-        """The next frame; None when `within` seconds passed without one or the feed closed."""
+        """The next frame; None when `within` seconds passed without one or the feed closed.
+
+        Events the viewer did not ask for do not prolong the wait.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
         while (frame := self._next()) is None:
-            if self._feed.log.closed or not await self._feed.log.changed(within):
+            if not await self._feed.log.changed(max(0.0, deadline - loop.time())):
                 return None
         return frame
 

@@ -38,14 +38,21 @@ _UNSEEN = re.compile(
     "\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufe20-\ufe2f\ufeff]"
 )
 _SEPARATORS = re.compile(r"[\W_]+")
+_SPACE = re.compile(r"\s")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u9fff\uac00-\ud7af]")
 _ENDINGS = "(?:s|z|es|ed|ing|er|ers)?"
+_DOTTED = r"(?:[^\w\s]|_){0,2}"
 _NOT_AFTER_LETTER = r"(?<![^\W\d_])"
 _NOT_BEFORE_LETTER = r"(?![^\W\d_])"
-_LONGEST_PHRASE = 64
+LONGEST_PHRASE = 64
 _MOST_REPEATS = 3
 # Longer runs are cut before matching, so that every pattern has a bounded number of ways to fail.
 _LONG_RUN = re.compile(rf"((.)\2{{{_MOST_REPEATS - 1}}})\2+", re.DOTALL)
+
+
+WHOLE, PHRASE, ENDS, BEGINS = 1, 2, 4, 8
+"""What a text between white space can be to a blocked one, as bits: all of it, or more; the first
+word of a phrase; one of its letters where it ends, or where it begins ("k y s")."""
 
 
 class Blocklist:
@@ -64,6 +71,26 @@ class Blocklist:
         self._quick = _alternation(_quick(word) for word in self._words if word.isascii())
         self._foreign = not all(map(str.isascii, self._words))
         self._beginnings = _alternation(filter(None, map(_beginning, self._words)))
+        self._openings = _alternation(
+            _opening(word) for word in self._words if len(word.split()) > 1
+        )
+        self._ends, self._begins = _loose_letters(self._words)
+
+    def traits(self, word: str) -> int:
+        """What `word`, a text without white space, can be to a blocked one: the bits above.
+
+        Never too few, so they prove a text harmless: `search` finds nothing, and `unfinished` is
+        0, where no word has `WHOLE` or `PHRASE` and none with `BEGINS` follows one with `ENDS`.
+        """
+        folded = _fold(word)
+        if not folded or _SPACE.search(folded):
+            return WHOLE
+        patterns = (self._pattern, self._openings, self._ends, self._begins)
+        return sum(
+            bit
+            for bit, pattern in zip((WHOLE, PHRASE, ENDS, BEGINS), patterns, strict=True)
+            if pattern is not None and pattern.search(folded)
+        )
 
     def search(self, text: str) -> bool:
         """Whether a blocked word is in `text`."""
@@ -88,7 +115,7 @@ class Blocklist:
         """How many characters at the end of `text` begin a blocked phrase without ending it."""
         if self._beginnings is None:
             return 0
-        tail = text[-_LONGEST_PHRASE:]
+        tail = text[-LONGEST_PHRASE:]
         folded, places = _fold_in_place(tail)
         match = self._beginnings.search(folded)
         return len(tail) - places[match.start()] if match else 0
@@ -139,6 +166,10 @@ def _fold_in_place(text: str) -> tuple[str, list[int]]:
     return "".join(folded), [*places, len(text)]
 
 
+def _letters(word: str) -> list[str]:
+    return [_letter(char, stars=len(word) > 3) for char in word]
+
+
 def _letter(char: str, *, stars: bool) -> str:
     looks = _LOOKS.get(char, char)
     return f"[{re.escape(looks if stars else looks.replace('*', ''))}]{{1,{_MOST_REPEATS}}}"
@@ -149,8 +180,8 @@ def _disguised(phrase: str) -> str:
     if _UNSPACED.search(phrase):
         return re.escape(phrase)
     words = phrase.split()
-    letters = [[_letter(char, stars=len(word) > 3) for char in word] for word in words]
-    close = r"[\W_]+".join(r"(?:[^\w\s]|_){0,2}".join(word) for word in letters)
+    letters = [_letters(word) for word in words]
+    close = r"[\W_]+".join(_DOTTED.join(word) for word in letters)
     spaced = r"[\W_]{1,3}".join(letter for word in letters for letter in word)
     before = r"(?<!\d)" if phrase[0].isdecimal() else ""
     after = r"(?!\d)" if phrase[-1].isdecimal() else ""
@@ -162,9 +193,34 @@ def _beginning(phrase: str) -> str:
     """A pattern for the words of `phrase` but the last, at the end of a text."""
     pattern = ""
     for word in reversed(phrase.split()[:-1]):
-        letters = "".join(_letter(char, stars=len(word) > 3) for char in word)
+        letters = "".join(_letters(word))
         pattern = letters + (rf"(?:[\W_]+{pattern})?" if pattern else "")
     return rf"{_NOT_AFTER_LETTER}{pattern}[\W_]*\Z" if pattern else ""
+
+
+def _opening(phrase: str) -> str:
+    """A pattern for the first word of `phrase`: finds where `_disguised` may begin, and more."""
+    word = phrase.split()[0]
+    opening = rf"{_NOT_AFTER_LETTER}{_DOTTED.join(_letters(word))}(?=[\W_]|\Z)"
+    return f"{re.escape(word)}|{opening}" if _UNSPACED.search(phrase) else opening
+
+
+def _loose_letters(phrases: Iterable[str]) -> tuple[re.Pattern[str] | None, ...]:
+    """Patterns for text that ends, and that begins, with a letter of a spaced out phrase."""
+    units = {
+        letter
+        for phrase in phrases
+        if not _UNSPACED.search(phrase)
+        for word in phrase.split()
+        for letter in _letters(word)
+    }
+    if not units:
+        return None, None
+    unit = f"(?:{'|'.join(sorted(units))})"
+    ends = rf"{_NOT_AFTER_LETTER}{unit}[\W_]{{0,2}}\Z"
+    # A lone dash or dot may lie between two letters.
+    begins = rf"\A(?:[\W_]{{0,2}}{unit}{_NOT_BEFORE_LETTER}|[\W_]\Z)"
+    return re.compile(ends), re.compile(begins)
 
 
 def _alternation(patterns: Iterable[str]) -> re.Pattern[str] | None:

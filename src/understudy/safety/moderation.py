@@ -9,7 +9,15 @@ from collections.abc import Iterable
 
 import msgspec
 
-from understudy.safety.blocklist import Blocklist
+from understudy.safety.blocklist import (
+    BEGINS,
+    ENDS,
+    LONGEST_PHRASE,
+    PHRASE,
+    WHOLE,
+    Blocklist,
+)
+from understudy.safety.patterns import may_be_part
 from understudy.safety.pii import Redactor
 
 SEVERE = (
@@ -30,6 +38,11 @@ MASK = "***"
 LONG_MESSAGE = 20
 """Characters from which on a message is long enough to be spam by its make-up."""
 
+_PRIVATE = 16
+"""Beside the traits of `blocklist`: the word may be part of personal data."""
+
+_KNOWN_WORDS = 20_000
+_LONGEST_WORD = 32
 _RUN = 25
 _SYMBOL_SHARE = 0.8
 _MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
@@ -97,18 +110,56 @@ class OutputFilter:
         self._severe = Blocklist([*_decoded(SEVERE), *_decoded(SELF_HARM, "|")])
         self._masked = Blocklist(blocked_words)
         self._secrets = Redactor()
+        self._traits: dict[str, int] = {}
 
     def __call__(self, text: str, /) -> str | None:
         """What to show in place of `text`: the same, a masked form, or None for nothing."""
-        if self._severe.search(text):
-            return None
-        return self._secrets.redact(self._masked.mask(text, MASK)).text
+        traits = self._look(text)
+        masked = text
+        if traits & (WHOLE | PHRASE):
+            if self._severe.search(text):
+                return None
+            masked = self._masked.mask(text, MASK)
+        if traits & _PRIVATE or masked is not text:
+            return self._secrets.redact(masked).text
+        return text
 
     def hold(self, text: str, /) -> int:
         """How many characters at the end of `text` may begin something blocked; 0 for none."""
         number = _NUMBER_AT_END.search(text) if text and text[-1] in "0123456789 ().+/-" else None
         held = len(text) - number.start() if number else 0
+        if not self._look(text[-LONGEST_PHRASE:]) & (WHOLE | PHRASE):
+            return held
         return max(held, self._severe.unfinished(text), self._masked.unfinished(text))
+
+    def _look(self, text: str) -> int:
+        """The traits of all words in `text`, `WHOLE` where some next to each other need care.
+
+        Called for every word of every reply, mostly with words it has met before: what is costly
+        is done once per word, and the filters proper see only text that may concern them.
+        """
+        known = self._traits
+        traits = before = 0
+        for word in text.split():
+            found = known.get(word)
+            if found is None:
+                found = self._learn(word)
+            if before & ENDS and found & BEGINS:
+                traits |= WHOLE
+            traits |= found
+            before = found
+        return traits
+
+    def _learn(self, word: str) -> int:
+        if len(word) > _LONGEST_WORD:
+            return WHOLE | PHRASE | ENDS | BEGINS | _PRIVATE
+        traits = self._severe.traits(word) | self._masked.traits(word)
+        if may_be_part(word):
+            traits |= _PRIVATE
+        if len(self._traits) >= _KNOWN_WORDS:
+            self._traits.clear()
+        self._traits[word] = traits
+        return traits
 
 
 def _spam(text: str) -> Verdict | None:

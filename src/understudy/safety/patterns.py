@@ -301,12 +301,20 @@ KINDS: tuple[str, ...] = tuple(dict.fromkeys(kind for kind, _ in DETECTORS))
 _DIGIT = re.compile(r"\d")
 _SHORT_DIGIT_SHAPE = re.compile(r"\d\.\d{1,3}\.\d|#\d{4}|[A-Za-z]{2}\d\d")
 _AT_THEN_DOT = re.compile(rf"{_AT}[\w-]+{_DOT}")
+_AT_WORD = re.compile(r"(?<![^\W_])(?:at|ät)(?![^\W_])")
 _MANY_COLONS = re.compile(r"(?:[:-][0-9A-Fa-f]{0,4}){2}")
 _STREETISH = re.compile(
     rf"\b(?:{_STREET_SHORT})\b|gasse|allee|weg|chaussee|platz|ring|damm|ufer|str(?:a(?:ß|ss)e|\.)",
     re.IGNORECASE,
 )
 _NEEDLES = ("pass", "pwd", "secret", "token", "key", "discord")
+
+
+def may_be_part(word: str) -> bool:
+    """Whether a text with `word` between white space could be suspicious; never wrongly False."""
+    if _DIGIT.search(word) or _AT_WORD.search(word.lower()):
+        return True
+    return suspicious(word)
 
 
 def suspicious(text: str) -> bool:

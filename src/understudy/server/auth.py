@@ -8,9 +8,10 @@ import os
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import jwt
 import msgspec
@@ -25,6 +26,9 @@ TICKET_SECONDS = 30
 MAX_TICKETS = 10_000
 MIN_SECRET = 32
 _ALGORITHM = "HS256"
+# Partly untyped: PyJWT's other algorithms need `cryptography`, which HS256 does without.
+_encode = cast(Callable[..., str], jwt.encode)  # pyright: ignore[reportUnknownMemberType]
+_decode = cast(Callable[..., dict[str, Any]], jwt.decode)  # pyright: ignore[reportUnknownMemberType]
 
 
 class AuthError(Exception):
@@ -75,13 +79,13 @@ def _create_secret(path: Path) -> str:
 def issue_token(secret: str, user: str, role: UserRole, ttl: timedelta) -> str:
     """A signed bearer token for `user`, valid for `ttl`."""
     claims = {"sub": user, "role": role, "exp": datetime.now(UTC) + ttl}
-    return jwt.encode(claims, secret, algorithm=_ALGORITHM)
+    return _encode(claims, secret, algorithm=_ALGORITHM)
 
 
 def verify_token(secret: str, token: str) -> Principal:
     """The caller a token stands for; raises `AuthError`."""
     try:
-        claims = jwt.decode(
+        claims = _decode(
             token, secret, algorithms=[_ALGORITHM], options={"require": ["sub", "role", "exp"]}
         )
     except jwt.ExpiredSignatureError:

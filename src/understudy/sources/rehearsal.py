@@ -322,6 +322,10 @@ class Rehearsals:
         """The rehearsal with this id, while it is kept."""
         return self._rehearsals.get(rehearsal)
 
+    def all(self) -> list[Rehearsal]:
+        """The rehearsals that are kept, the newest last."""
+        return list(self._rehearsals.values())
+
     def start_sample(self, rehearsal: Rehearsal) -> None:
         """Play the bundled sample stream."""
         self._start(rehearsal, sample_path())

@@ -7,7 +7,16 @@ import asyncio
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from understudy.events import ChatMessage, Emotion, Event, Moderation, Reply, ReplyToken
+from understudy.events import (
+    ChatMessage,
+    Decision,
+    Emotion,
+    Event,
+    Moderation,
+    Reply,
+    ReplyToken,
+    TurnStarted,
+)
 from understudy.outputs.live import LiveView
 from understudy.server.access import identify_socket
 from understudy.server.auth import AuthError
@@ -17,7 +26,7 @@ from understudy.server.services import Services, services_of
 router = APIRouter()
 
 OVERLAY_EVENTS: dict[str, tuple[type[Event], ...]] = {
-    "chat": (ChatMessage, Moderation, ReplyToken, Emotion, Reply),
+    "chat": (ChatMessage, Decision, Moderation, TurnStarted, ReplyToken, Emotion, Reply),
 }
 """What each overlay is sent: only what it shows."""
 PING_SECONDS = 15.0
