@@ -107,6 +107,10 @@ test-web: $(NODE_MODULES) ## Lint, type-check and test the web app
 test-browser: $(TEST_TOOLS) $(UI) ## Drive a real Chromium; REQUIRE_BROWSER=1 fails where there is none
 	$(BIN)/pytest -m browser
 
+.PHONY: screenshots
+screenshots: $(TEST_TOOLS) $(UI) ## Renew the pictures of the documents from the browser tests
+	REQUIRE_BROWSER=1 UPDATE_SCREENSHOTS=1 $(BIN)/pytest -m browser -k picture
+
 ##@ Working on it
 
 .PHONY: install

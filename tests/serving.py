@@ -54,9 +54,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         # The test's own signal handlers stay; `should_exit` ends this server.
         serving = asyncio.create_task(process._serve([listener]), name="server")
         async with httpx2.AsyncClient(base_url=url, timeout=20) as http:
-            async with asyncio.timeout(10):
-                while not process.started:
-                    await asyncio.sleep(0.005)
+            await asyncio.wait_for(process.listening.wait(), 10)
             try:
                 yield Running(url, application, process, http, serving)
             finally:

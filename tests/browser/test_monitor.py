@@ -1,9 +1,12 @@
 """The chat monitor in a real browser: a rehearsed message is answered before one's eyes."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageStat
 from playwright.async_api import Page, expect
 
 from tests.serving import Running
@@ -48,8 +51,25 @@ async def test_the_monitor_is_usable_by_everyone(page: Page, server: Running) ->
     await rehearse(page, server)
     await expect(page.get_by_text("Played all")).to_be_visible(timeout=30_000)
     assert await violations(page) == []
-    SCREENSHOT.parent.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SCREENSHOT)
+
+
+async def test_the_monitor_looks_like_its_picture_in_the_readme(
+    page: Page, server: Running, tmp_path: Path
+) -> None:
+    """`make screenshots` renews the picture; sizes tell a page that is broken or empty."""
+    await rehearse(page, server)
+    await expect(page.get_by_text("Played all")).to_be_visible(timeout=30_000)
+    await expect(page.locator("article[data-kind=reply]").last).to_be_visible()
+    taken = tmp_path / SCREENSHOT.name
+    await page.screenshot(path=taken)
+    if os.environ.get("UPDATE_SCREENSHOTS") == "1":
+        shutil.copy(taken, SCREENSHOT)
+    with Image.open(taken) as now, Image.open(SCREENSHOT) as before:
+        assert now.size == before.size
+        ours, theirs = (ImageStat.Stat(image.convert("L")) for image in (now, before))
+    # Times and the millisecond counts differ; the amount of light and of drawing does not.
+    assert ours.mean == pytest.approx(theirs.mean, rel=0.1)
+    assert ours.stddev == pytest.approx(theirs.stddev, rel=0.1)
 
 
 async def test_a_reason_is_given_for_every_message(page: Page, server: Running) -> None:
