@@ -156,6 +156,8 @@ print(json.dumps({"modules": sorted(sys.modules), "acts": acts}))
         ("understudy.app", HEAVY),
         # `--help` and the terminal client need neither the server nor the database.
         ("understudy.cli", HEAVY | {"fastapi", "sqlalchemy", "uvicorn"}),
+        # Nor does making a token.
+        ("understudy.server.auth", HEAVY | {"fastapi", "sqlalchemy", "uvicorn"}),
     ],
 )
 def test_importing_the_program_is_light_and_does_nothing(

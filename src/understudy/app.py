@@ -99,7 +99,7 @@ class Application:
         feed.start()
         self._exit.push_async_callback(feed.close)
         personas = Personas(settings.data_dir / "personas")
-        self._own(personas.watch(), "persona watcher")
+        self._own(personas.watch, "persona watcher")
         return self._wire(database, log, bus, feed, personas)
 
     def _wire(
@@ -148,12 +148,12 @@ class Application:
         if self._services is not None:
             await self.quiesce()
 
-    def _own(self, work: Awaitable[None], name: str) -> None:
+    def _own(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Run `work` in a task that ends with the application."""
 
         async def run() -> None:
             try:
-                await work
+                await work()
             except OSError as error:
                 logger.warning("%s ended: %s", name, error)
 

@@ -3,10 +3,14 @@
 import asyncio
 import os
 import queue
+import signal
+import sqlite3
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,10 @@ from typer.testing import CliRunner, Result
 from tests.serving import Running, running, settings_for
 from understudy.cli.main import app
 from understudy.config import ENV_PREFIX, Settings
+from understudy.events import ChatMessage
 from understudy.storage.engine import Database
 from understudy.storage.log_writer import LogWriter
-from understudy.storage.rows import LogRow
+from understudy.storage.rows import ChatRow, LogRow
 
 Understudy = Callable[..., Result]
 
@@ -96,6 +101,41 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     os.close(person)
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Return once `condition` holds; fails when it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+@contextmanager
+def interrupted_when(
+    condition: Callable[[], bool],
+    sign: signal.Signals = signal.SIGINT,
+    then: Callable[[], bool] = lambda: True,
+) -> Iterator[None]:
+    """Sends `sign` to this process, as Ctrl-C at a terminal does, once `condition` holds.
+
+    After that it waits for `then`.
+    """
+    over = threading.Event()
+
+    def interrupt() -> None:
+        wait_until(lambda: over.is_set() or condition())
+        if not over.is_set():
+            os.kill(os.getpid(), sign)
+            wait_until(lambda: over.is_set() or then())
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(interrupt)
+        try:
+            yield
+        finally:
+            over.set()
+        watching.result()
+
+
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Database]:
     """The database of `settings`."""
@@ -129,6 +169,14 @@ def execute(settings: Settings, *statements: str) -> None:
                 await connection.execute(text(statement))
 
     asyncio.run(work())
+
+
+def leave_loose_ends(settings: Settings) -> None:
+    """A message whose author is not there, as SQLite allows where it is not told to check."""
+    store(settings, ChatRow(ChatMessage(id="m", channel="c", ts=1, user="ada", text="hi")))
+    with closing(sqlite3.connect(settings.data_dir / "understudy.db")) as connection:
+        connection.execute("DELETE FROM viewer")
+        connection.commit()
 
 
 @pytest.fixture

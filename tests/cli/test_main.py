@@ -45,7 +45,9 @@ def test_main_runs_the_command_of_the_process(
 
 def test_an_error_is_one_line_however_long_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail("a [b]very[/b] long\nsentence " * 50) == 1
-    assert capsys.readouterr().err == f"understudy: {('a [b]very[/b] long sentence ' * 50).strip()}\n"
+    assert (
+        capsys.readouterr().err == f"understudy: {('a [b]very[/b] long sentence ' * 50).strip()}\n"
+    )
 
 
 def test_a_bad_setting_is_one_line_on_stderr(
@@ -82,20 +84,18 @@ def test_an_address_loses_its_last_slash() -> None:
     assert check_url(None) is None
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["token", "--user", "a"], ["db", "upgrade"], ["doctor"]]
-)
-def test_commands_that_need_no_server_do_not_import_it(arguments: list[str]) -> None:
+def test_commands_that_need_no_server_do_not_import_it() -> None:
     program = f"""
 import sys
-sys.argv = ["understudy", *{arguments!r}]
 from understudy.cli import main
-try:
-    main()
-except SystemExit as end:
-    assert end.code == 0, end.code
-loaded = [name for name in {SERVER_ONLY!r} if name in sys.modules]
-assert not loaded, loaded
+for line in ("--help", "token --user ada", "db upgrade", "db check", "doctor"):
+    sys.argv = ["understudy", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0, (line, end.code)
+    loaded = [name for name in {SERVER_ONLY!r} if name in sys.modules]
+    assert not loaded, (line, loaded)
 """
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False

@@ -91,9 +91,7 @@ def test_wrong_usage(understudy: Understudy, arguments: list[str], said: str) ->
     assert said in usage_error(understudy("token", *arguments))
 
 
-def test_a_short_secret_is_refused(
-    understudy: Understudy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_secret_is_refused(understudy: Understudy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_AUTH__SECRET", "short")
     assert "auth.secret is too short" in one_line(understudy("token", "--user", "ada"))
 

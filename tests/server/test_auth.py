@@ -452,3 +452,12 @@ async def test_allowed_origins_pass_the_preflight_and_others_do_not(tmp_path: Pa
         assert wrong.headers["access-control-allow-origin"] == friend
         async with connect(f"{server.socket_url}/ws/chat", origin=Origin(friend)) as socket:
             assert (await receive(socket))["type"] == "system"
+
+
+@pytest.mark.parametrize("content", [b"", b"cut off", b"\xff\xfe\x00"])
+async def test_a_damaged_secret_is_told_and_not_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "auth.secret"
+    path.write_bytes(content)
+    with pytest.raises(auth.AuthError, match="holds no secret: delete it"):
+        auth.load_secret(settings_for(tmp_path))
+    assert path.read_bytes() == content

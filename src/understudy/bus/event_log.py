@@ -97,8 +97,8 @@ class EventLog(Generic[T]):
     async def changed(self, within: float | None = None) -> bool:
         """Wait for the next append or the close; False when `within` seconds passed first.
 
-        A closed log cannot change any more: False at once. Call it only right after `after` came back empty, with no `await` in between: an append
-        before the call is not noticed.
+        A closed log cannot change any more: False at once. Call it only right after `after` came
+        back empty, with no `await` in between: an append before the call is not noticed.
         """
         if self._closed:
             return False

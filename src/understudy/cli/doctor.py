@@ -1,5 +1,6 @@
 """`understudy doctor`: every part, configured? reachable? and the fix when it is not."""
 
+import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,8 @@ def doctor(
 ) -> None:
     """Check every part, one line each with its fix; exit code 1 when something is broken."""
     settings = read_settings(config, data)
+    # What is logged is among the findings: without a handler it would be printed as well.
+    logging.getLogger("understudy").addHandler(logging.NullHandler())
     findings = run(examine(settings))
     if as_json:
         print_json(msgspec.to_builtins(findings))
@@ -128,7 +131,8 @@ async def _personas(settings: "Settings") -> Finding:
     except PersonaNotFound as error:
         return Finding("personas", "broken", f"persona.default: {error}")
     if personas.problems:
-        return Finding("personas", "warning", "; ".join(personas.problems.values()))
+        problems = (f"{file}: {problem}" for file, problem in personas.problems.items())
+        return Finding("personas", "warning", "; ".join(problems))
     return Finding("personas", "ok", ", ".join(personas.names()))
 
 

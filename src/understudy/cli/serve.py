@@ -4,16 +4,25 @@ import errno
 import logging
 import os
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from understudy.cli.terminal import CommandFailed, ConfigOption, DataOption, read_settings, run
+from understudy.cli.terminal import (
+    CommandFailed,
+    ConfigOption,
+    DataOption,
+    LoopFactory,
+    read_settings,
+    run,
+)
 
 if TYPE_CHECKING:
     from understudy.app import Application
     from understudy.config import Settings
+    from understudy.server.process import GracefulServer
 
 _EVERY_ADDRESS = {"0.0.0.0", "::", ""}
 _CHATTY_LOGGERS = ("alembic", "watchfiles")
@@ -36,20 +45,38 @@ def serve(
         raise typer.BadParameter("only `all` is supported so far", param_hint="--role")
     settings = read_settings(config, data, server__host=host, server__port=port)
     _configure_logging()
-    run(_serve(settings))
+    run(_serve(settings), _fast_loop())
 
 
 async def _serve(settings: "Settings") -> None:
     from understudy.app import Application
+
+    with _listen(settings.server.host, settings.server.port) as listener:
+        async with Application(settings) as application:
+            await _server(application, listener).serve(sockets=[listener])
+
+
+def _server(application: "Application", listener: socket.socket) -> "GracefulServer":
     from understudy.server.http import create_server
     from understudy.server.process import GracefulServer
 
-    listener = _listen(settings.server.host, settings.server.port)
-    with listener:
-        async with Application(settings) as application:
+    class Announced(GracefulServer):
+        """Says that it is ready when it is: from then on a signal ends it in order."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
             _announce(application, listener)
-            server = GracefulServer(create_server(application.services), application.quiesce)
-            await server.serve(sockets=[listener])
+
+    return Announced(create_server(application.services), application.quiesce)
+
+
+def _fast_loop() -> LoopFactory | None:
+    """uvloop's event loop, which takes a fifth less CPU a stream; None where it is not made."""
+    if find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def _configure_logging() -> None:

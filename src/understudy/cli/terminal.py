@@ -69,10 +69,14 @@ def read_settings(config: Path | None, data: Path | None, **flags: Any) -> "Sett
         raise CommandFailed(str(error)) from None
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(work: Coroutine[Any, Any, T], loop_factory: LoopFactory | None = None) -> T:
     """Run `work`; the errors people can do something about become `CommandFailed`."""
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(work)
     except Exception as error:
         if isinstance(error, _expected_errors()):
             raise CommandFailed(str(error)) from None

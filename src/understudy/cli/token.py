@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from understudy.config import Settings
 
 _TTL = re.compile(r"(\d{1,9})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _MAX_TTL = timedelta(days=3650)
 _ROLES = ("owner", "moderator", "viewer", "overlay")
 
@@ -30,11 +30,15 @@ def parse_ttl(text: str) -> timedelta:
     """A duration such as `30d`, up to ten years; raises `typer.BadParameter`."""
     match = _TTL.fullmatch(text)
     if match is None or int(match[1]) == 0:
-        raise typer.BadParameter(f"{text!r} is not a duration: write a number and s, m, h, d or w")
-    duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if duration > _MAX_TTL:
-        raise typer.BadParameter(f"{text} is too long: use at most {_MAX_TTL.days}d")
-    return duration
+        raise typer.BadParameter(
+            f"{text!r} is not a duration: write a number and s, m, h, d or w", param_hint="--ttl"
+        )
+    seconds = int(match[1]) * _UNIT_SECONDS[match[2]]
+    if seconds > _MAX_TTL.total_seconds():
+        raise typer.BadParameter(
+            f"{text} is too long: use at most {_MAX_TTL.days}d", param_hint="--ttl"
+        )
+    return timedelta(seconds=seconds)
 
 
 def token(

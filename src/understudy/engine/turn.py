@@ -9,7 +9,7 @@ import msgspec
 
 from understudy.brains.base import Task, Usage
 from understudy.engine.context import Context
-from understudy.engine.runs import DoneFrame, ErrorFrame, Frame
+from understudy.engine.runs import DoneFrame, ErrorFrame
 from understudy.events import ChatMessage, Reply, TurnStatus, now_ms
 from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
 from understudy.storage.sessions import SessionMessage
@@ -53,6 +53,11 @@ class Outcome(msgspec.Struct):
     first_token_ms: int | None = None
 
 
+def valid_text(text: str) -> str:
+    """`text` with half characters (lone surrogates), which no output could encode, as `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def user_row(run: str, request: TurnRequest) -> SessionMessageRow:
     """The row of the message that is answered."""
     return SessionMessageRow(
@@ -80,7 +85,7 @@ def reply_row(request: TurnRequest, reply: Reply, cohost: str) -> SessionMessage
     )
 
 
-def end_frame(reply: Reply, outcome: Outcome, durable: bool) -> Frame:
+def end_frame(reply: Reply, outcome: Outcome, durable: bool) -> DoneFrame | ErrorFrame:
     """The last frame of a run; without a message id when the reply is not `durable`."""
     if reply.status == "failed":
         return ErrorFrame(reply.error, outcome.retryable)

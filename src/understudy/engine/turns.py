@@ -15,7 +15,7 @@ Tokens never wait for the log. The end frame does: a `message_id` in it means du
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -37,6 +37,7 @@ from understudy.engine.turn import (
     reply_row,
     session_message,
     user_row,
+    valid_text,
 )
 from understudy.events import (
     Emotion,
@@ -92,7 +93,8 @@ class Turns:
         self._reply_stream = reply_stream
         self._clock = clock or Clock()
         self._on_reply = on_reply
-        self._runs: OrderedDict[str, tuple[Run, float]] = OrderedDict()
+        self._runs: dict[str, Run] = {}
+        self._ended_runs: deque[tuple[float, Run]] = deque()
         self._active: dict[str, tuple[Run, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -105,8 +107,7 @@ class Turns:
     def get(self, run: str) -> Run | None:
         """The run, while it is under way or can still be resumed."""
         self._forget_expired()
-        entry = self._runs.get(run)
-        return entry[0] if entry else None
+        return self._runs.get(run)
 
     def active_run(self, session: str) -> Run | None:
         """The reply under way in `session`, if there is one."""
@@ -115,8 +116,7 @@ class Turns:
 
     def stop(self, run: str, status: TurnStatus = "stopped") -> bool:
         """End the run early; False when it is unknown or has ended."""
-        found = self.get(run)
-        return found.stop(status) if found else False
+        return (found := self.get(run)) is not None and found.stop(status)
 
     async def start(self, request: TurnRequest) -> Run:
         """Begin a turn and return its run at once; the reply is made in a task of its own.
@@ -124,21 +124,19 @@ class Turns:
         A reply under way in the same session is replaced. Raises `Busy` and, when the log cannot
         take rows, `LogUnavailable`.
         """
-        if self._closing:
-            raise Busy("the server is stopping: try again in a moment")
-        if len(self._tasks) >= self._settings.limits.streams:
-            raise Busy("too many replies are under way: try again in a moment")
-        run = Run(request.run or new_id("run_"), request.session, grace=request.grace)
         self._forget_expired()
-        await self._replace(request.session)
-        history = await self._sessions.history(request.session)
+        self._refuse_if_busy()
+        history = await self._replace(request.session)
+        # Others may have started while this one waited. From here on nothing waits.
+        self._refuse_if_busy()
+        run = Run(request.run or new_id("run_"), request.session, grace=request.grace)
         message = user_row(run.id, request)
         stored = self._log.submit(message)
         self._sessions.remember(request.session, session_message(message))
         task = asyncio.create_task(self._take(run, request, history, stored), name=run.id)
         self._tasks.add(task)
         self._active[request.session] = (run, task)
-        self._runs[run.id] = (run, float("inf"))
+        self._runs[run.id] = run
         task.add_done_callback(lambda done: self._ended(run, done))
         return run
 
@@ -149,26 +147,35 @@ class Turns:
         async with aclosing(self._router.stream(request)) as events:
             async for event in events:
                 if isinstance(event, Text):
-                    parts += reply.feed(event.text)
+                    parts += reply.feed(valid_text(event.text))
         parts += reply.finish()
         return "".join(part.text for part in parts if isinstance(part, Shown))
 
     async def close(self) -> None:
         """Stop every reply; returns when each has its end frame and its rows are on their way."""
         self._closing = True
-        for run, _ in list(self._runs.values()):
+        for run in list(self._runs.values()):
             run.stop("stopped")
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _replace(self, session: str) -> None:
-        """End the reply under way in `session`, if any.
+    def _refuse_if_busy(self) -> None:
+        if self._closing:
+            raise Busy("the server is stopping: try again in a moment")
+        if len(self._tasks) >= self._settings.limits.streams:
+            raise Busy("too many replies are under way: try again in a moment")
 
-        The history is read into the cache first: between the last look at `_active` and the
-        registration of the new run nothing may wait, or two turns could both think they are alone.
+    async def _replace(self, session: str) -> list[SessionMessage]:
+        """End the reply under way in `session`, if any; returns what was said before.
+
+        The history is read before the look at `_active`: between that look and the registration
+        of the new run nothing may wait, or two turns could both think they are alone.
         """
-        await self._sessions.history(session)
-        while (entry := self._active.get(session)) is not None:
+        while True:
+            history = await self._sessions.history(session)
+            entry = self._active.get(session)
+            if entry is None:
+                return history
             entry[0].stop("replaced")
             await asyncio.wait([entry[1]])
 
@@ -188,11 +195,12 @@ class Turns:
         self._judge(run, speaking, outcome)
         reply = self._describe(run, request, outcome, _elapsed_ms(started))
         durable = await self._record(request, reply, outcome, stored)
+        if request.channel:
+            # Before `finish`: whoever waits for that may start the next turn at once.
+            await self._publish(reply)
         run.finish(reply, end_frame(reply, outcome, durable))
         if self._on_reply:
             self._on_reply(reply)
-        if request.channel:
-            await self._publish(reply)
 
     async def _speak(
         self, run: Run, request: TurnRequest, history: list[SessionMessage], outcome: Outcome
@@ -209,7 +217,7 @@ class Turns:
                 if isinstance(event, Usage):
                     outcome.usage = event
                     continue
-                await self._show(run, request, reply.feed(event.text), outcome, started)
+                await self._show(run, request, reply.feed(valid_text(event.text)), outcome, started)
         await self._show(run, request, reply.finish(), outcome, started)
 
     async def _show(
@@ -314,11 +322,11 @@ class Turns:
 
     def _judge(self, run: Run, speaking: asyncio.Task[None], outcome: Outcome) -> None:
         """Read from the finished speaking task how the reply ended."""
-        if speaking.cancelled():
+        error = None if speaking.cancelled() else speaking.exception()
+        if speaking.cancelled() or (error is not None and run.stop_status):
+            # What a model says to being cut off is no failure.
             outcome.status = run.stop_status or "stopped"
-            return
-        error = speaking.exception()
-        if error is None:
+        if outcome.status != "complete" or error is None:
             return
         outcome.status = "failed"
         if isinstance(error, BrainError):
@@ -373,7 +381,7 @@ class Turns:
         entry = self._active.get(run.session)
         if entry is not None and entry[0] is run:
             del self._active[run.session]
-        self._runs[run.id] = (run, time.monotonic() + self._settings.server.run_ttl)
+        self._ended_runs.append((time.monotonic() + self._settings.server.run_ttl, run))
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("turn %s could not be concluded", run.id, exc_info=error)
         if not run.log.closed:
@@ -381,9 +389,11 @@ class Turns:
 
     def _forget_expired(self) -> None:
         now = time.monotonic()
-        expired = [run for run, (_, until) in self._runs.items() if until <= now]
-        for run in expired:
-            del self._runs[run]
+        while self._ended_runs and self._ended_runs[0][0] <= now:
+            _, run = self._ended_runs.popleft()
+            # A rehearsal that is repeated gives its runs the same ids again.
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
 
 
 def _elapsed_ms(started: float) -> int:

@@ -6,7 +6,7 @@ letters. Does not own which words are blocked nor what happens then (`moderation
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 _LOOKS = {
@@ -48,11 +48,13 @@ LONGEST_PHRASE = 64
 _MOST_REPEATS = 3
 # Longer runs are cut before matching, so that every pattern has a bounded number of ways to fail.
 _LONG_RUN = re.compile(rf"((.)\2{{{_MOST_REPEATS - 1}}})\2+", re.DOTALL)
+_TOO_LONG_RUN = re.compile(rf"(.)\1{{{_MOST_REPEATS}}}", re.DOTALL)  # the same, found sooner
 
 
-WHOLE, PHRASE, ENDS, BEGINS = 1, 2, 4, 8
-"""What a text between white space can be to a blocked one, as bits: all of it, or more; the first
-word of a phrase; one of its letters where it ends, or where it begins ("k y s")."""
+WHOLE, OPENS, GOES_ON, ENDS, BEGINS, PAIR = 1, 2, 4, 8, 16, 32
+"""What a word, a text between white space, can be to a blocked one, as bits: all of it, or more;
+the first word of a phrase, and another; letters of one that is spaced out ("k y s") where the word
+ends, and where it begins; enough letters that one more word completes it ("k.y s")."""
 
 
 class Blocklist:
@@ -71,26 +73,25 @@ class Blocklist:
         self._quick = _alternation(_quick(word) for word in self._words if word.isascii())
         self._foreign = not all(map(str.isascii, self._words))
         self._beginnings = _alternation(filter(None, map(_beginning, self._words)))
-        self._openings = _alternation(
-            _opening(word) for word in self._words if len(word.split()) > 1
-        )
-        self._ends, self._begins = _loose_letters(self._words)
+        self._parts = _parts(self._words)
 
     def traits(self, word: str) -> int:
         """What `word`, a text without white space, can be to a blocked one: the bits above.
 
-        Never too few, so they prove a text harmless: `search` finds nothing, and `unfinished` is
-        0, where no word has `WHOLE` or `PHRASE` and none with `BEGINS` follows one with `ENDS`.
+        Never too few, so a text can be proven harmless. `unfinished` is 0 if no word has `WHOLE`
+        or `OPENS`. `search` finds nothing if no word has `WHOLE`, none with `GOES_ON` follows one
+        with `OPENS`, and where one with `BEGINS` follows one with `ENDS`, neither has `PAIR` and
+        the next has no `BEGINS`.
         """
         folded = _fold(word)
         if not folded or _SPACE.search(folded):
             return WHOLE
-        patterns = (self._pattern, self._openings, self._ends, self._begins)
-        return sum(
-            bit
-            for bit, pattern in zip((WHOLE, PHRASE, ENDS, BEGINS), patterns, strict=True)
-            if pattern is not None and pattern.search(folded)
-        )
+        traits = WHOLE if self._pattern and self._pattern.search(folded) else 0
+        return traits + sum(bit for bit, part in self._parts.items() if part.search(folded))
+
+    def may_match(self, text: str) -> bool:
+        """Whether `search` could find something: cheaper, and never wrongly False."""
+        return self._may_match(_fold(text))
 
     def search(self, text: str) -> bool:
         """Whether a blocked word is in `text`."""
@@ -142,9 +143,7 @@ class Blocklist:
 def _fold(text: str) -> str:
     """Small letters without accents, invisible characters and long runs; look-alikes are Latin."""
     plain = _plain(text)
-    if any(char * (_MOST_REPEATS + 1) in plain for char in set(plain)):
-        return _LONG_RUN.sub(r"\1", plain)
-    return plain
+    return _LONG_RUN.sub(r"\1", plain) if _TOO_LONG_RUN.search(plain) else plain
 
 
 def _plain(text: str) -> str:
@@ -198,29 +197,33 @@ def _beginning(phrase: str) -> str:
     return rf"{_NOT_AFTER_LETTER}{pattern}[\W_]*\Z" if pattern else ""
 
 
-def _opening(phrase: str) -> str:
-    """A pattern for the first word of `phrase`: finds where `_disguised` may begin, and more."""
-    word = phrase.split()[0]
-    opening = rf"{_NOT_AFTER_LETTER}{_DOTTED.join(_letters(word))}(?=[\W_]|\Z)"
-    return f"{re.escape(word)}|{opening}" if _UNSPACED.search(phrase) else opening
+def _parts(phrases: Sequence[str]) -> dict[int, re.Pattern[str]]:
+    """Patterns for words that may be part of a blocked text which goes on beyond them."""
+    patterns: dict[int, str] = {}
+    split = [phrase.split() for phrase in phrases]
+    if any(len(words) > 1 for words in split):
+        opening = "|".join(_loosely(words)[0] for words in split if len(words) > 1)
+        further = "|".join(part for words in split for part in _loosely(words)[1:])
+        patterns[OPENS] = rf"(?:{opening})(?=[\W_]|\Z)"
+        patterns[GOES_ON] = rf"\A[\W_]*(?:{further}|\Z)"
+    spaced = [words for words in split if not _UNSPACED.search("".join(words))]
+    letters = {letter for words in spaced for word in words for letter in _letters(word)}
+    if letters:
+        letter = f"(?:{'|'.join(sorted(letters))})"
+        # A lone dash or dot may lie between two letters: it is as good as one.
+        ends = rf"(?:{_NOT_AFTER_LETTER}{letter}[\W_]{{0,2}}|\A[\W_])\Z"
+        begins = rf"\A(?:[\W_]{{0,2}}{letter}{_NOT_BEFORE_LETTER}|[\W_]\Z)"
+        two = rf"{_NOT_AFTER_LETTER}{letter}[\W_]{{1,3}}{letter}{_NOT_BEFORE_LETTER}"
+        short = any(sum(map(len, words)) == 2 for words in spaced)
+        patterns |= {ENDS: ends, BEGINS: begins, PAIR: f"{ends}|{begins}" if short else two}
+    return {trait: re.compile(pattern) for trait, pattern in patterns.items()}
 
 
-def _loose_letters(phrases: Iterable[str]) -> tuple[re.Pattern[str] | None, ...]:
-    """Patterns for text that ends, and that begins, with a letter of a spaced out phrase."""
-    units = {
-        letter
-        for phrase in phrases
-        if not _UNSPACED.search(phrase)
-        for word in phrase.split()
-        for letter in _letters(word)
-    }
-    if not units:
-        return None, None
-    unit = f"(?:{'|'.join(sorted(units))})"
-    ends = rf"{_NOT_AFTER_LETTER}{unit}[\W_]{{0,2}}\Z"
-    # A lone dash or dot may lie between two letters.
-    begins = rf"\A(?:[\W_]{{0,2}}{unit}{_NOT_BEFORE_LETTER}|[\W_]\Z)"
-    return re.compile(ends), re.compile(begins)
+def _loosely(words: Sequence[str]) -> list[str]:
+    """Finds all that stands for each of `words` in the patterns of their phrase."""
+    if _UNSPACED.search("".join(words)):
+        return [f"{re.escape(word)}|{''.join(_letters(word))}" for word in words]
+    return [f"{_NOT_AFTER_LETTER}{_DOTTED.join(_letters(word))}" for word in words]
 
 
 def _alternation(patterns: Iterable[str]) -> re.Pattern[str] | None:

@@ -12,12 +12,14 @@ import msgspec
 from understudy.safety.blocklist import (
     BEGINS,
     ENDS,
+    GOES_ON,
     LONGEST_PHRASE,
-    PHRASE,
+    OPENS,
+    PAIR,
     WHOLE,
     Blocklist,
 )
-from understudy.safety.patterns import may_be_part
+from understudy.safety.patterns import hinted, hints
 from understudy.safety.pii import Redactor
 
 SEVERE = (
@@ -38,9 +40,7 @@ MASK = "***"
 LONG_MESSAGE = 20
 """Characters from which on a message is long enough to be spam by its make-up."""
 
-_PRIVATE = 16
-"""Beside the traits of `blocklist`: the word may be part of personal data."""
-
+_ANYTHING = -1
 _KNOWN_WORDS = 20_000
 _LONGEST_WORD = 32
 _RUN = 25
@@ -107,55 +107,61 @@ class OutputFilter:
 
     def __init__(self, blocked_words: Iterable[str] = ()) -> None:
         """`blocked_words` are masked, beside the built-in ones that withhold."""
-        self._severe = Blocklist([*_decoded(SEVERE), *_decoded(SELF_HARM, "|")])
-        self._masked = Blocklist(blocked_words)
+        severe = [*_decoded(SEVERE), *_decoded(SELF_HARM, "|")]
+        masked = list(blocked_words)
+        self._severe = Blocklist(severe)
+        self._masked = Blocklist(masked)
+        self._either = Blocklist([*severe, *masked])
         self._secrets = Redactor()
         self._traits: dict[str, int] = {}
 
     def __call__(self, text: str, /) -> str | None:
         """What to show in place of `text`: the same, a masked form, or None for nothing."""
         traits = self._look(text)
-        masked = text
-        if traits & (WHOLE | PHRASE):
+        if traits & WHOLE and self._either.may_match(text):
             if self._severe.search(text):
                 return None
             masked = self._masked.mask(text, MASK)
-        if traits & _PRIVATE or masked is not text:
-            return self._secrets.redact(masked).text
-        return text
+            if masked != text:
+                return self._secrets.redact(masked).text
+        return self._secrets.redact(text).text if hinted(text, traits) else text
 
     def hold(self, text: str, /) -> int:
         """How many characters at the end of `text` may begin something blocked; 0 for none."""
         number = _NUMBER_AT_END.search(text) if text and text[-1] in "0123456789 ().+/-" else None
         held = len(text) - number.start() if number else 0
-        if not self._look(text[-LONGEST_PHRASE:]) & (WHOLE | PHRASE):
+        if not self._look(text[-LONGEST_PHRASE:]) & (WHOLE | OPENS):
             return held
         return max(held, self._severe.unfinished(text), self._masked.unfinished(text))
 
     def _look(self, text: str) -> int:
-        """The traits of all words in `text`, `WHOLE` where some next to each other need care.
+        """The traits and hints of all words in `text`; `WHOLE` if together they may be blocked.
 
         Called for every word of every reply, mostly with words it has met before: what is costly
         is done once per word, and the filters proper see only text that may concern them.
         """
         known = self._traits
-        traits = before = 0
+        found = before = chain = 0
         for word in text.split():
-            found = known.get(word)
-            if found is None:
-                found = self._learn(word)
-            if before & ENDS and found & BEGINS:
-                traits |= WHOLE
-            traits |= found
-            before = found
-        return traits
+            traits = known.get(word)
+            if traits is None:
+                traits = self._learn(word)
+            found |= traits
+            if before & OPENS and traits & GOES_ON:
+                found |= WHOLE
+            if before & ENDS and traits & BEGINS:
+                chain += 1
+                if chain > 1 or (before | traits) & PAIR:
+                    found |= WHOLE
+            else:
+                chain = 0
+            before = traits
+        return found
 
     def _learn(self, word: str) -> int:
         if len(word) > _LONGEST_WORD:
-            return WHOLE | PHRASE | ENDS | BEGINS | _PRIVATE
-        traits = self._severe.traits(word) | self._masked.traits(word)
-        if may_be_part(word):
-            traits |= _PRIVATE
+            return _ANYTHING
+        traits = self._either.traits(word) | hints(word)
         if len(self._traits) >= _KNOWN_WORDS:
             self._traits.clear()
         self._traits[word] = traits

@@ -54,7 +54,7 @@ LOCAL_OWNER = Principal("local", "owner")
 def load_secret(settings: Settings) -> str:
     """The signing secret: from the settings, else from the data directory, made on first use.
 
-    Raises `AuthError` when the configured one is too short to be safe.
+    Raises `AuthError` when it is too short to be safe.
     """
     configured = settings.auth.secret.get_secret_value()
     if configured:
@@ -62,9 +62,12 @@ def load_secret(settings: Settings) -> str:
             raise AuthError(f"auth.secret is too short: use at least {MIN_SECRET} characters")
         return configured
     path = settings.data_dir / "auth.secret"
-    if path.is_file():
-        return path.read_text(encoding="ascii").strip()
-    return _create_secret(path)
+    if not path.is_file():
+        return _create_secret(path)
+    stored = path.read_text(encoding="utf-8", errors="replace").strip()
+    if len(stored) < MIN_SECRET:
+        raise AuthError(f"{path} holds no secret: delete it, and make new tokens after the start")
+    return stored
 
 
 def _create_secret(path: Path) -> str:
