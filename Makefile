@@ -25,6 +25,8 @@ UI_SOURCES := frontend/package-lock.json \
 	$(wildcard frontend/*.html frontend/*.ts frontend/tsconfig*.json) \
 	$(shell find frontend/src frontend/overlay frontend/public 2>/dev/null)
 
+# Imports are compiled once, at the installation, or every first start would pay for it.
+export UV_COMPILE_BYTECODE := 1
 # uv sees the same packages as pip on this machine.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 ifneq ($(PIP_INDEX_URL),)

@@ -23,7 +23,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from rich.console import Console
@@ -61,7 +61,7 @@ def surroundings(bytecode: Path, *, kept: bool = True) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(data: Path, variables: dict[str, str]) -> Iterator[tuple[int, float]]:
+def served(data: Path, variables: dict[str, str]) -> Generator[tuple[int, float]]:
     """A running server as (process id, seconds from the start of the process to ready)."""
     port = free_port()
     arguments = [str(COMMAND), "serve", "--port", str(port), "--data", str(data)]

@@ -68,7 +68,8 @@ async def log(database: Database) -> AsyncIterator[StubbornLog]:
 
 
 async def texts(database: Database) -> list[str]:
-    return [message.text for message in await ChatArchive(database).messages("c", None, 100)]
+    stored = await ChatArchive(database).messages("c", None, 100)
+    return [archived.message.text for archived in stored]
 
 
 def test_each_kind_has_its_row() -> None:
@@ -96,10 +97,11 @@ async def test_what_is_published_before_the_close_is_stored(
     assert bus.subscriptions == ()
     await log.flushed()
     assert log.stats.committed == 4
-    stored = await ChatArchive(database).messages("c", None, 100)
-    assert [(message.text, message.reason, message.deleted) for message in stored] == [
-        ("hello", "not_addressed", True)
-    ]
+    (stored,) = await ChatArchive(database).messages("c", None, 100)
+    assert stored.message.text == "hello"
+    assert stored.decision is not None
+    assert stored.decision.reason == "not_addressed"
+    assert stored.deleted
 
 
 async def test_a_full_disk_is_waited_for(

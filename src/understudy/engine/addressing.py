@@ -141,8 +141,9 @@ def is_question(text: str) -> bool:
     A single word with a mark, such as `right??`, asks nothing unless it is a question word.
     """
     words = [word for word in text.split() if not _ADDRESS.search(word)]
+    text = " ".join(words)
     if not _QUESTION_MARKS.isdisjoint(text):
-        pieces = _ENDS.split(" ".join(words))
+        pieces = _ENDS.split(text)
         clauses = zip(pieces[::2], pieces[1::2], strict=False)
         return any(_asks(clause) for clause, end in clauses if not _QUESTION_MARKS.isdisjoint(end))
     if _SENTENCE_END.search(text) or len(words) < _MIN_QUESTION_WORDS:
