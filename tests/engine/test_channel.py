@@ -135,9 +135,11 @@ async def test_a_mention_is_published_decided_and_answered(stage: Stage) -> None
     assert stage.replies()[0].in_reply_to == "m1"
 
 
-async def test_a_blocked_message_is_shown_to_nobody_who_decides(stage: Stage) -> None:
+async def test_a_blocked_message_is_marked_and_reaches_no_director(stage: Stage) -> None:
     await stage.say(1, "undy " + "a" * 60)
-    decision = stage.decisions()[0]
+    message, decision = stage.published[0], stage.decisions()[0]
+    assert isinstance(message, ChatMessage)
+    assert message.blocked
     assert (decision.action, decision.reason) == ("blocked", "repetition")
 
 

@@ -139,10 +139,10 @@ class Channel:
 
     async def _receive_message(self, message: ChatMessage, now: int) -> None:
         text = clean(message.text)
-        if text != message.text:
-            message = msgspec.structs.replace(message, text=text)
-        await self._publish(message)
         verdict = self._filter.check(text)
+        if text != message.text or not verdict.allowed:
+            message = msgspec.structs.replace(message, text=text, blocked=not verdict.allowed)
+        await self._publish(message)
         if not verdict.allowed:
             blocked = Outcome(message, "blocked", verdict.rule, verdict.detail)
             await self._record([blocked], now)

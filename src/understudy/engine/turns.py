@@ -16,9 +16,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 from understudy.brains.base import BrainError, BrainRequest, Text, Usage
 from understudy.brains.router import Router
@@ -60,12 +60,8 @@ class Busy(Exception):
     """Too many replies are under way."""
 
 
-class Publish(Protocol):
-    """Hands an event of a stream's turn to the bus."""
-
-    async def __call__(self, event: Event) -> None:
-        """Publish `event`."""
-        ...
+Publish = Callable[[Event], Awaitable[None]]
+"""Hands an event of a stream's turn to the bus."""
 
 
 class Turns:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from understudy.bus import Bus, EventLog
-from understudy.events import Event, encode
+from understudy.events import ChatMessage, Event, encode
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,15 @@ _SEQ = re.compile("[0-9]{1,18}")
 
 
 class LiveEvent(msgspec.Struct, frozen=True):
-    """An event as the feed keeps it: what a viewer filters by, and its JSON."""
+    """An event as the feed keeps it: what a viewer filters by, and its JSON.
+
+    `is_private` marks what dashboards see and the stream does not.
+    """
 
     channel: str
     kind: type[Event]
     data: bytes
+    is_private: bool = False
 
 
 class LiveFeed:
@@ -94,7 +98,8 @@ class LiveFeed:
                     # One text that is no text must not blind every viewer from here on.
                     logger.error("%s %s is not text: left out", type(event).__name__, event.id)
                     continue
-                self.log.append(LiveEvent(event.channel, type(event), data))
+                is_private = isinstance(event, ChatMessage) and event.blocked
+                self.log.append(LiveEvent(event.channel, type(event), data, is_private))
 
 
 class LiveView:
@@ -107,8 +112,10 @@ class LiveView:
         *,
         kinds: tuple[type[Event], ...] = (),
         channel: str = "",
+        with_private: bool = True,
     ) -> None:
         self._feed = feed
+        self._with_private = with_private
         self._state = state
         self._kinds = kinds
         self._channel = channel
@@ -166,6 +173,8 @@ class LiveView:
         return b"%b:%d" % (self._feed.id.encode(), self._seq)
 
     def _wants(self, entry: LiveEvent) -> bool:
-        return (not self._kinds or issubclass(entry.kind, self._kinds)) and (
-            not self._channel or entry.channel == self._channel
+        return (
+            (not self._kinds or issubclass(entry.kind, self._kinds))
+            and (not self._channel or entry.channel == self._channel)
+            and (self._with_private or not entry.is_private)
         )

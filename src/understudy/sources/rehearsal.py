@@ -244,7 +244,7 @@ class Rehearsal:
             self._note,
             clock=self._clock,
             origin="rehearsal",
-            run_prefix=f"rehearsal_{self.options.seed}_{name}_",
+            run_prefix=f"rehearsal_{self.options.seed or self.id}_{name}_",
             input_filter=self._filter,
         )
         try:
