@@ -232,6 +232,7 @@ async def test_muting_settles_what_waits_and_unmuting_answers_again(stage: Stage
     assert isinstance(stage.clock, HandClock)
     stage.clock.time += 10_000
     await stage.say(4, "undy, hello")
+    await stage.until(lambda: len(stage.fates()) == 4)
     assert stage.fates() == [
         ("m1", "mention"),
         ("m2", "muted"),
