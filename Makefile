@@ -11,6 +11,8 @@ PYTHON ?= python3
 ARGS ?=
 BENCH ?= startup
 COVERAGE_FLOOR ?= 90
+# The tests of a file may run in any worker; empty runs them one after another.
+WORKERS ?= -n auto --maxprocesses 4 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,6 +29,8 @@ UI_SOURCES := frontend/package-lock.json \
 
 # Imports are compiled once, at the installation, or every first start would pay for it.
 export UV_COMPILE_BYTECODE := 1
+# Tests start many interpreters, and each would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 # uv sees the same packages as pip on this machine.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 ifneq ($(PIP_INDEX_URL),)
@@ -90,13 +94,11 @@ types: $(TEST_TOOLS) ## Check types (pyright, strict)
 
 .PHONY: test-python
 test-python: $(TEST_TOOLS) ## Run the Python tests under branch coverage
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not browser"
+	$(BIN)/pytest -m "not browser" $(WORKERS) --cov --cov-report=
 	@$(MAKE) --no-print-directory coverage
 
 .PHONY: coverage
 coverage: $(TEST_TOOLS) ## Report the coverage of the last run; fails below COVERAGE_FLOOR
-	@if compgen -G ".coverage.*" >/dev/null; then $(BIN)/coverage combine --quiet; fi
 	$(BIN)/coverage report --fail-under=$(COVERAGE_FLOOR)
 
 .PHONY: test-web
