@@ -325,11 +325,13 @@ class Typist:
     def waits_for(self, pattern: str) -> None:
         """Read until `pattern` is on the screen after what was waited for before."""
         deadline = time.monotonic() + 20
-        screen = ""
+        read, screen = b"", ""
         while not re.search(pattern, screen, re.DOTALL):
             assert time.monotonic() < deadline, f"{pattern!r} is not in {screen!r}"
             if select.select([self._terminal], [], [], 0.1)[0]:
-                screen += os.read(self._terminal, 65_536).decode("utf-8", "replace")
+                # As a whole: a character may come in two pieces.
+                read += os.read(self._terminal, 65_536)
+                screen = read.decode("utf-8", "replace")
         self.seen += screen
 
 
