@@ -5,7 +5,7 @@ Does not decide what is answered (`director`).
 """
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 import msgspec
@@ -76,7 +76,9 @@ class AddressReader:
         self._cohost = {name.casefold() for name in cohost if name}
         self._cohost_pattern = _names_pattern(self._cohost)
         self._streamer = {name.casefold() for name in streamer if name}
-        self._chatters: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._chatters: OrderedDict[str, frozenset[str]] = OrderedDict()
+        # How many chatters each nickname may mean, so that a word is looked up and not searched.
+        self._nicknames: Counter[str] = Counter()
 
     def meet(self, message: ChatMessage) -> None:
         """Learn the names of the message's author."""
@@ -84,10 +86,18 @@ class AddressReader:
         if message.role == "streamer":
             self._streamer |= {user, name} - {""}
         if user not in self._chatters:
-            self._chatters[user] = tuple({*_parts(user), *_parts(name)})
+            self._chatters[user] = _nicknames(user, name)
+            self._nicknames.update(self._chatters[user])
             if len(self._chatters) > KNOWN_CHATTERS:
-                self._chatters.popitem(last=False)
+                _, forgotten = self._chatters.popitem(last=False)
+                self._forget(forgotten)
         self._chatters.move_to_end(user)
+
+    def _forget(self, nicknames: frozenset[str]) -> None:
+        for nickname in nicknames:
+            self._nicknames[nickname] -= 1
+            if not self._nicknames[nickname]:
+                del self._nicknames[nickname]
 
     def is_cohost(self, user: str) -> bool:
         """Whether `user` is one of the co-host's names."""
@@ -131,7 +141,7 @@ class AddressReader:
         return (
             self._is_streamer(word)
             or word in self._chatters
-            or any(_shortens(word, names) for names in self._chatters.values())
+            or (word in self._nicknames and word not in _NO_NAMES)
         )
 
 
@@ -161,6 +171,14 @@ def _asks(clause: str) -> bool:
 def _parts(name: str) -> set[str]:
     """What a chatter may be called by: the name and the words in it, their numbers left out."""
     return {part for part in (name, *re.split(r"[\W_\d]+", name)) if len(part) >= MIN_NICKNAME}
+
+
+def _nicknames(user: str, name: str) -> frozenset[str]:
+    """Every beginning of a chatter's names that is long enough to mean them."""
+    parts = _parts(user) | _parts(name)
+    return frozenset(
+        part[:length] for part in parts for length in range(MIN_NICKNAME, len(part) + 1)
+    )
 
 
 def _shortens(word: str, names: Iterable[str]) -> bool:

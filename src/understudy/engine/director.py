@@ -34,13 +34,14 @@ _SHARE_HALVES_MS = 120_000
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A message or stream event that waits for an answer."""
+    """A message or stream event that waits for an answer, from `since` to before `until`."""
 
     source: ChatMessage | StreamEvent
     reason: str
     detail: str
     score: float
     since: int
+    until: int
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -71,6 +72,10 @@ class Director:
         self._reader = reader
         self._bots = {bot.casefold() for bot in settings.bots}
         self._waiting: dict[str, Candidate] = {}
+        # When the first of what waits is let go; None when that must be looked up again.
+        self._first_until: int | None = None
+        self._answered_somebody = False
+        self._patience = int(settings.max_age * 1000)
         self._shares: OrderedDict[tuple[type, str], _Share] = OrderedDict()
         self._speaking = False
         self._free_at = 0
@@ -92,7 +97,8 @@ class Director:
         if ground is None:
             return [Outcome(message, "skipped", *_why_not(reading))]
         reason, detail, score = ground
-        candidate = Candidate(message, reason, detail, self._weigh(message, score), now)
+        weight = self._weigh(message, score)
+        candidate = Candidate(message, reason, detail, weight, now, now + self._patience + 1)
         if self._must_wait(candidate, now):
             return [Outcome(message, "skipped", "cooldown", self._cooldown_detail, candidate.score)]
         return self._enqueue(candidate)
@@ -104,8 +110,9 @@ class Director:
             return [Outcome(event, "skipped", "no_template", "There is nothing to say to it.")]
         if self.muted:
             return [Outcome(event, "skipped", "muted", "The co-host is muted.")]
+        until = now + self._patience * _EVENT_PATIENCE + 1
         return self._enqueue(
-            Candidate(event, "stream_event", f"A {event.kind} deserves thanks.", score, now)
+            Candidate(event, "stream_event", f"A {event.kind} deserves thanks.", score, now, until)
         )
 
     def moderate(self, act: Moderation) -> list[Outcome]:
@@ -118,9 +125,13 @@ class Director:
     def expire(self, now: int) -> list[Outcome]:
         """Let go of what waited too long, and of talk by a viewer who was answered meanwhile."""
         settled: list[Outcome] = []
+        # Looked at only when something can have changed: this runs for every message.
+        if not self._answered_somebody and not (self._waiting and self._next_expiry() <= now):
+            return settled
+        self._answered_somebody = False
         for candidate in list(self._waiting.values()):
-            if self._expiry(candidate) <= now:
-                seconds = self._patience(candidate) / 1000
+            if candidate.until <= now:
+                seconds = (candidate.until - candidate.since - 1) / 1000
                 detail = f"It waited more than {seconds:g} s behind other messages."
                 settled.append(self._drop(candidate, "expired", detail))
             elif self._must_wait(candidate, now):
@@ -135,7 +146,7 @@ class Director:
         best = max(
             self._waiting.values(), key=lambda c: (self._current_score(c, now), age * c.since)
         )
-        del self._waiting[best.source.id]
+        self._remove(best)
         self._speaking = True
         self._remember(best, now)
         return best
@@ -149,12 +160,12 @@ class Director:
         """When to call `expire` and `pick` next, None while only an event can change anything."""
         if not self._waiting or self.muted:
             return None
-        expiry = min(map(self._expiry, self._waiting.values()))
+        expiry = self._next_expiry()
         return expiry if self._speaking else min(self._free_at, expiry)
 
     def settled_by(self) -> int | None:
         """When the last of what waits now is let go at the latest; None when nothing waits."""
-        return max(map(self._expiry, self._waiting.values()), default=None)
+        return max((candidate.until for candidate in self._waiting.values()), default=None)
 
     def dismiss(self, reason: str, detail: str) -> list[Outcome]:
         """Settle everything that still waits, as when the stream ends or the co-host is muted."""
@@ -212,16 +223,18 @@ class Director:
     def _cooldown_detail(self) -> str:
         return f"The viewer was answered less than {self._settings.viewer_cooldown:g} s before."
 
-    def _patience(self, candidate: Candidate) -> int:
-        """How long a candidate may wait, in ms."""
-        thanks = isinstance(candidate.source, StreamEvent)
-        return int(self._settings.max_age * 1000) * (_EVENT_PATIENCE if thanks else 1)
-
-    def _expiry(self, candidate: Candidate) -> int:
-        return candidate.since + self._patience(candidate) + 1
+    def _next_expiry(self) -> int:
+        """When the first of what waits is let go; something must be waiting."""
+        if self._first_until is None:
+            self._first_until = min(candidate.until for candidate in self._waiting.values())
+        return self._first_until
 
     def _enqueue(self, candidate: Candidate) -> list[Outcome]:
         settled = self._supersede(candidate)
+        if not self._waiting:
+            self._first_until = candidate.until
+        elif self._first_until is not None:
+            self._first_until = min(self._first_until, candidate.until)
         self._waiting[candidate.source.id] = candidate
         if len(self._waiting) > self._settings.max_waiting:
             now = candidate.since
@@ -246,10 +259,16 @@ class Director:
         return [self._drop(c, "superseded", "The same viewer wrote again.") for c in rivals]
 
     def _drop(self, candidate: Candidate, reason: str, detail: str) -> Outcome:
-        del self._waiting[candidate.source.id]
+        self._remove(candidate)
         return Outcome(candidate.source, "skipped", reason, detail, candidate.score)
 
+    def _remove(self, candidate: Candidate) -> None:
+        del self._waiting[candidate.source.id]
+        if candidate.until == self._first_until:
+            self._first_until = None
+
     def _remember(self, candidate: Candidate, now: int) -> None:
+        self._answered_somebody = True
         key = _key(candidate)
         share = self._shares.get(key)
         self._shares[key] = _Share(now, 1.0 + (share.at(now) if share else 0.0))
