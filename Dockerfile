@@ -11,7 +11,7 @@ RUN npm run build
 
 FROM python:3.11-slim AS build
 WORKDIR /build
-ENV VIRTUAL_ENV=/app PATH=/app/bin:$PATH
+ENV VIRTUAL_ENV=/app PATH=/app/bin:$PATH UV_COMPILE_BYTECODE=1
 COPY pyproject.toml constraints.txt ./
 # The dependencies are a layer of their own, built again only when they change.
 RUN python -m venv /app \

@@ -11,6 +11,8 @@ PYTHON ?= python3
 ARGS ?=
 BENCH ?= startup
 COVERAGE_FLOOR ?= 90
+# The tests of a file may run in any worker; empty runs them one after another.
+WORKERS ?= -n auto --maxprocesses 4 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +27,10 @@ UI_SOURCES := frontend/package-lock.json \
 	$(wildcard frontend/*.html frontend/*.ts frontend/tsconfig*.json) \
 	$(shell find frontend/src frontend/overlay frontend/public 2>/dev/null)
 
+# Imports are compiled once, at the installation, or every first start would pay for it.
+export UV_COMPILE_BYTECODE := 1
+# Tests start many interpreters, and each would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 # uv sees the same packages as pip on this machine.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 ifneq ($(PIP_INDEX_URL),)
@@ -88,13 +94,11 @@ types: $(TEST_TOOLS) ## Check types (pyright, strict)
 
 .PHONY: test-python
 test-python: $(TEST_TOOLS) ## Run the Python tests under branch coverage
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not browser"
+	$(BIN)/pytest -m "not browser" $(WORKERS) --cov --cov-report=
 	@$(MAKE) --no-print-directory coverage
 
 .PHONY: coverage
 coverage: $(TEST_TOOLS) ## Report the coverage of the last run; fails below COVERAGE_FLOOR
-	@if compgen -G ".coverage.*" >/dev/null; then $(BIN)/coverage combine --quiet; fi
 	$(BIN)/coverage report --fail-under=$(COVERAGE_FLOOR)
 
 .PHONY: test-web
@@ -106,6 +110,10 @@ test-web: $(NODE_MODULES) ## Lint, type-check and test the web app
 .PHONY: test-browser
 test-browser: $(TEST_TOOLS) $(UI) ## Drive a real Chromium; REQUIRE_BROWSER=1 fails where there is none
 	$(BIN)/pytest -m browser
+
+.PHONY: screenshots
+screenshots: $(TEST_TOOLS) $(UI) ## Renew the pictures of the documents from the browser tests
+	REQUIRE_BROWSER=1 UPDATE_SCREENSHOTS=1 $(BIN)/pytest -m browser -k picture
 
 ##@ Working on it
 
@@ -134,7 +142,7 @@ constraints: $(TEST_TOOLS) ## Renew constraints.txt with the newest versions for
 	@kept="$$(grep -B1 '^torch==' constraints.txt)"; new="$$(mktemp)"; trap 'rm -f "$$new"' EXIT; \
 	{ sed -n 1p constraints.txt; \
 	  $(UV) pip compile --quiet --universal --upgrade --no-header --no-annotate \
-		--all-extras --group dev pyproject.toml | grep -v '^torch=='; \
+		--constraint <(grep '^torch==' constraints.txt) --all-extras --group dev pyproject.toml | grep -v '^torch=='; \
 	  echo "$$kept"; } >"$$new"; \
 	cat "$$new" >constraints.txt
 

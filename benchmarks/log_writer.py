@@ -1,13 +1,19 @@
-"""The durable log against the disk's own limit, in one table.
+"""The durable log against what the same disk and machine can do, in one table.
 
-Raw limit: append 100 rows and fdatasync, over and over, on the same disk in the same run. Plain
-SQLite: a bare `executemany` of 1,000 rows per commit into the same table, ids resolved beforehand,
-which is the limit where syncs are cheap and the processor is what runs out. Closed loop: 1,000
-producers that each wait for their row to be durable. Open loop: 5,000 rows arrive per second
-whatever happens; latency counts from the moment a row was due. The database holds 300,000 rows
-before it starts. The first three take turns; medians are printed.
+The goal: at 1,000 producers at least half the rows per second of raw append + fdatasync on the
+same disk in the same run, and p99 at most 200 ms. "Raw" is read in both possible ways, and the
+goal is held against each:
 
-Goals: at least half the raw limit, p99 at most 200 ms, and 5,000 rows/s kept up.
+- the disk's: one loop appends 100 rows encoded beforehand and syncs, over and over; nobody waits;
+- the service's: the same 1,000 producers await the same acknowledgement, and a thread encodes,
+  appends and syncs whatever has queued up. It is the best that any log in one Python process does,
+  without a table, an index or a check for duplicates.
+
+The first is the limit where syncs take milliseconds, the second where the processor runs out
+first. Plain SQLite is there to compare: a bare `executemany` of 1,000 rows per commit into the
+same table, ids resolved beforehand. Open loop: 5,000 rows arrive per second whatever happens, and
+latency counts from the moment a row was due. The database holds 300,000 rows before it starts. All
+but the open loop take turns; medians are printed.
 """
 
 import argparse
@@ -133,6 +139,51 @@ def raw_limit(folder: Path, sizes: Sizes, rows: Iterator[ChatRow]) -> Measured:
     return Measured(rate)
 
 
+class RawLog:
+    """A file behind the same queue and acknowledgements: what the log writer would be at best."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._encode = msgspec.json.Encoder().encode
+        self._queue: list[tuple[ChatRow, asyncio.Future[None]]] = []
+        self._arrived = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    async def append(self, row: ChatRow) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((row, done))
+        self._arrived.set()
+        await done
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        os.close(self._file)
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            batch, self._queue = self._queue, []
+            await asyncio.to_thread(self._write, [row for row, _ in batch])
+            for _, done in batch:
+                done.set_result(None)
+
+    def _write(self, rows: list[ChatRow]) -> None:
+        os.write(self._file, b"\n".join(map(self._encode, rows)))
+        os.fdatasync(self._file)
+
+
+async def raw_service(folder: Path, sizes: Sizes, rows: Iterator[ChatRow]) -> Measured:
+    """The closed loop over a plain file."""
+    path = folder / "raw"
+    log = RawLog(path)
+    measured = await closed_loop(log, sizes, rows)
+    await log.close()
+    path.unlink()
+    return measured
+
+
 def plain_sqlite(folder: Path, sizes: Sizes, rows: Iterator[ChatRow]) -> Measured:
     """Rows per second of `executemany` without a queue, acknowledgements or name look-ups."""
     encode = msgspec.json.Encoder().encode
@@ -170,7 +221,9 @@ async def prefill(writer: LogWriter, sizes: Sizes, rows: Iterator[ChatRow]) -> N
         await writer.flushed()
 
 
-async def closed_loop(writer: LogWriter, sizes: Sizes, rows: Iterator[ChatRow]) -> Measured:
+async def closed_loop(
+    writer: LogWriter | RawLog, sizes: Sizes, rows: Iterator[ChatRow]
+) -> Measured:
     """1,000 producers, each waiting for its row."""
     latencies: list[float] = []
     start = time.perf_counter()
@@ -211,29 +264,24 @@ async def open_loop(writer: LogWriter, sizes: Sizes, rows: Iterator[ChatRow]) ->
     return percentiles(len(latencies) / (time.perf_counter() - start), latencies)
 
 
-def show(
-    raw: Measured, plain: Measured, closed: Measured, arriving: Measured, sizes: Sizes
-) -> None:
+def show(limits: dict[str, Measured], closed: Measured, arriving: Measured, sizes: Sizes) -> None:
     table = Table(title=f"Durable log, {sizes.prefilled:,} rows in the table before")
-    for heading in ("", "rows/s", "p50 ms", "p99 ms", "goal", "reached"):
+    for heading in ("", "rows/s", "p50 ms", "p99 ms", "log / this", "goal", "reached"):
         table.add_column(heading, justify="left" if heading in {"", "goal"} else "right")
-    ratio = closed.rate / raw.rate
+    for name, limit in limits.items():
+        share = closed.rate / limit.rate
+        goal = ">= 0.5" if name.startswith("raw") else ""
+        times = [f"{ms:.0f}" if ms else "" for ms in (limit.p50, limit.p99)]
+        reached = ("yes" if share >= 0.5 else "NO") if goal else ""
+        table.add_row(name, f"{limit.rate:,.0f}", *times, f"{share:.2f}", goal, reached)
     kept = arriving.rate >= 0.97 * sizes.open_rate
-    table.add_row("raw append + fdatasync, 100 rows each", f"{raw.rate:,.0f}", "", "", "limit", "")
-    share = f"{closed.rate / plain.rate:.2f}"
-    table.add_row(
-        "plain SQLite, 1,000 rows per commit", f"{plain.rate:,.0f}", "", "", "peer", share
-    )
-    table.add_row(
-        f"log writer, {sizes.producers:,} producers", f"{closed.rate:,.0f}",
-        f"{closed.p50:.0f}", f"{closed.p99:.0f}", ">= 0.5 of limit, p99 <= 200 ms",
-        f"{ratio:.2f}, {'yes' if ratio >= 0.5 and closed.p99 <= 200 else 'NO'}",
-    )  # fmt: skip
-    table.add_row(
-        f"log writer, {sizes.open_rate:,} rows/s arriving", f"{arriving.rate:,.0f}",
-        f"{arriving.p50:.0f}", f"{arriving.p99:.0f}", "keeps up, p99 <= 200 ms",
-        "yes" if kept and arriving.p99 <= 200 else "NO",
-    )  # fmt: skip
+    for name, got, goal, well in (
+        (f"log writer, {sizes.producers:,} producers", closed, "p99 <= 200 ms", True),
+        (f"log writer, {sizes.open_rate:,} rows/s arriving", arriving, "and keeps up", kept),
+    ):
+        reached = "yes" if well and got.p99 <= 200 else "NO"
+        row = (f"{got.rate:,.0f}", f"{got.p50:.0f}", f"{got.p99:.0f}", "", goal, reached)
+        table.add_row(name, *row)
     Console(width=120).print(table)
 
 
@@ -242,17 +290,24 @@ async def measure(folder: Path, sizes: Sizes) -> None:
     writer = LogWriter(database)
     await writer.start()
     await prefill(writer, sizes, chat_rows(0))
-    raw: list[Measured] = []
+    disk: list[Measured] = []
+    service: list[Measured] = []
     plain: list[Measured] = []
     closed: list[Measured] = []
     for number in range(sizes.rounds):
-        raw.append(raw_limit(folder, sizes, chat_rows(1)))
+        disk.append(raw_limit(folder, sizes, chat_rows(1)))
+        service.append(await raw_service(folder, sizes, ready_rows(200 + number, sizes)))
         plain.append(plain_sqlite(folder, sizes, chat_rows(100 + number)))
         closed.append(await closed_loop(writer, sizes, ready_rows(2 + number, sizes)))
     arriving = await open_loop(writer, sizes, ready_rows(9, sizes))
     await writer.close()
     await database.close()
-    show(median(raw), median(plain), median(closed), arriving, sizes)
+    limits = {
+        "raw, the disk's: 100 rows per sync": median(disk),
+        f"raw, the service's: {sizes.producers:,} producers": median(service),
+        "plain SQLite, 1,000 rows per commit": median(plain),
+    }
+    show(limits, median(closed), arriving, sizes)
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ async def serve_websockets() -> None:
             websockets.broadcast(connections, '{"type":"chat","text":"' + "x" * int(line) + '"}')
 
 
-def _listener():  # noqa: ANN202
+def _listener():
     import socket
 
     listener = socket.socket()
@@ -276,20 +276,26 @@ async def stalled(name: str) -> tuple[int, float]:
 async def measure(options: argparse.Namespace) -> None:
     print(f"{'':34}{'understudy':>14}{'websockets':>14}")
     ours, theirs = [await idle_kib(name, options.idle) for name in ("understudy", "websockets")]
-    print(f"KiB per idle viewer, {options.idle:,} of them{'':3}{ours:>12.1f}{theirs:>14.1f}"
-          f"   (goal <= {IDLE_GOAL_KIB})")
+    print(
+        f"KiB per idle viewer, {options.idle:,} of them{'':3}{ours:>12.1f}{theirs:>14.1f}"
+        f"   (goal <= {IDLE_GOAL_KIB})"
+    )
     shares: list[float] = []
     for _ in range(3):
         ours = await deliveries("understudy", options.viewers, options.rounds)
         theirs = await deliveries("websockets", options.viewers, options.rounds)
         shares.append(ours / theirs)
-        print(f"deliveries/s to {options.viewers:,} viewers{'':7}{ours:>14,.0f}{theirs:>14,.0f}"
-              f"   ratio {ours / theirs:.2f}")
+        print(
+            f"deliveries/s to {options.viewers:,} viewers{'':7}{ours:>14,.0f}{theirs:>14,.0f}"
+            f"   ratio {ours / theirs:.2f}"
+        )
     print(f"median ratio {statistics.median(shares):.2f} (goal >= {SHARE_GOAL})")
     for name in ("understudy", "websockets"):
         fewest, growth = await stalled(name)
-        print(f"one of 20 stops reading, {name}: the others got {fewest} of {STALLED_MESSAGES}, "
-              f"memory grew by {growth:.1f} MiB")
+        print(
+            f"one of 20 stops reading, {name}: the others got {fewest} of {STALLED_MESSAGES}, "
+            f"memory grew by {growth:.1f} MiB"
+        )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from understudy.app import Application
 from understudy.config import Settings, load_settings
-from understudy.server import create_server
+from understudy.server.http import create_server
 from understudy.server.process import GracefulServer
 
 
@@ -39,7 +39,9 @@ class Running:
 
 def settings_for(folder: Path, **flags: Any) -> Settings:
     """Settings for a test; flags are named `section__key`."""
-    values = {"server.data_dir": folder, "brain.seed": 7, "brain.words_per_second": 0}
+    values: dict[str, Any] = {"server.data_dir": folder, "brain.seed": 7}
+    # A developer's own local model must not answer.
+    values |= {"brain.words_per_second": 0, "brain.local_urls": []}
     values |= {name.replace("__", "."): value for name, value in flags.items()}
     return load_settings(env={}, env_file=None, flags=values)
 
@@ -54,9 +56,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         # The test's own signal handlers stay; `should_exit` ends this server.
         serving = asyncio.create_task(process._serve([listener]), name="server")
         async with httpx2.AsyncClient(base_url=url, timeout=20) as http:
-            async with asyncio.timeout(10):
-                while not process.started:
-                    await asyncio.sleep(0.005)
+            await asyncio.wait_for(process.listening.wait(), 10)
             try:
                 yield Running(url, application, process, http, serving)
             finally:

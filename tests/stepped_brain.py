@@ -19,6 +19,7 @@ class SteppedBrain(Brain):
         self.error: Exception | None = None
         self._permits: dict[str, asyncio.Semaphore] = {}
         self.free = False
+        self.mark = ""
 
     def describe(self) -> str:
         return "says a word when told to"
@@ -36,7 +37,7 @@ class SteppedBrain(Brain):
                     await self._permit(request.key).acquire()
                 if self.error is not None:
                     raise self.error
-                yield Text(f"{' ' if number else ''}word{number + 1}")
+                yield Text(f"{' ' if number else ''}word{number + 1}{self.mark}")
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.append(request.key)
             raise

@@ -28,7 +28,7 @@ import typer
 import yaml
 
 from understudy.cli.main import app
-from understudy.config import ENV_PREFIX, Settings, load_settings, section_fields
+from understudy.config import ALIASES, ENV_PREFIX, Settings, load_settings, section_fields
 from understudy.engine.personas import read_persona
 from understudy.sources.recordings import BadLine, read_recording
 
@@ -415,11 +415,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "src").symlink_to(ROOT / "src")
     bin_folder = Path(sys.executable).parent
-    env = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    ours = tuple(ALIASES)
+    env = {k: v for k, v in os.environ.items() if not k.startswith((ENV_PREFIX, *ours))}
     env |= {
         "PATH": f"{bin_folder}{os.pathsep}{env['PATH']}",
         "PYTHONUNBUFFERED": "1",
         "UNDERSTUDY_BRAIN__WORDS_PER_SECOND": "0",
+        "UNDERSTUDY_BRAIN__LOCAL_URLS": "",
     }
     with (folder / "serve.log").open("w+", encoding="utf-8") as log:
         process = subprocess.Popen(

@@ -27,12 +27,14 @@ FUNCTION_LINES = 60
 
 # What no user should wait for when the program starts: seconds and megabytes each.
 HEAVY = {
+    "aiohttp",
     "alembic",
     "anthropic",
     "apsw",
     "asyncpg",
     "faster_whisper",
     "hypothesis",
+    "mcp",
     "openai",
     "peft",
     "pytest",
@@ -156,6 +158,8 @@ print(json.dumps({"modules": sorted(sys.modules), "acts": acts}))
         ("understudy.app", HEAVY),
         # `--help` and the terminal client need neither the server nor the database.
         ("understudy.cli", HEAVY | {"fastapi", "sqlalchemy", "uvicorn"}),
+        # Nor does making a token.
+        ("understudy.server.auth", HEAVY | {"fastapi", "sqlalchemy", "uvicorn"}),
     ],
 )
 def test_importing_the_program_is_light_and_does_nothing(

@@ -51,13 +51,16 @@ describe("messages", () => {
     expect(root.childElementCount).toBe(1);
   });
 
-  test("that are blocked, deleted or of a banned viewer disappear at once", () => {
+  test("that the input filter keeps out are never shown", () => {
+    show([chat("m1", { blocked: true }), chat("m2")]);
+    expect(texts()).toEqual(["text of m2"]);
+  });
+
+  test("that are deleted or of a banned viewer disappear at once", () => {
     show([
-      chat("m1"),
       chat("m2"),
       chat("m3", { user: "rude" }),
       chat("m4"),
-      decision("m1", { action: "blocked" }),
       decision("m4", { action: "skipped" }),
       moderation("x1", { message_id: "m2" }),
       moderation("x2", { kind: "ban", user: "rude" }),

@@ -8,11 +8,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
+from functools import partial
+from typing import NamedTuple
 
+from understudy.brains.budget import Budget
+from understudy.brains.choice import Choice, choose
+from understudy.brains.prices import load_prices
+from understudy.brains.providers import make_scripted
 from understudy.brains.router import Router
-from understudy.brains.scripted.brain import Recall
+from understudy.brains.scripted import Recall
 from understudy.bus import Bus
-from understudy.config import BrainSettings, Settings, SettingsError
+from understudy.config import Settings, SettingsError
 from understudy.engine.archive import Archive
 from understudy.engine.channels import Channels
 from understudy.engine.clock import Clock
@@ -26,8 +32,9 @@ from understudy.engine.tools.base import Caller, Tool, ToolRecord
 from understudy.engine.tools.builtin import own_tools
 from understudy.engine.tools.mcp import McpServers
 from understudy.engine.tools.toolbox import Toolbox
-from understudy.engine.turns import Turns
-from understudy.events import Event, Reply
+from understudy.engine.turn import Outcome
+from understudy.engine.turns import Publish, Turns
+from understudy.events import Reply
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
 from understudy.safety.moderation import OutputFilter
@@ -43,6 +50,7 @@ from understudy.storage.experiences import Experiences, RatedAnswer
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.overlay_keys import OverlayKeys
 from understudy.storage.sessions import Sessions
+from understudy.storage.usage import UsageDays
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +105,7 @@ class Application:
         self._exit.push_async_callback(database.close)
         log = LogWriter(database, queue_rows=settings.storage.queue_rows)
         await log.start()
-        self._exit.push_async_callback(log.close, FLUSH_SECONDS)
+        self._exit.push_async_callback(_flush, log)
         bus = Bus()
         archive = Archive(bus, log)
         archive.start()
@@ -106,51 +114,47 @@ class Application:
         feed.start()
         self._exit.push_async_callback(feed.close)
         personas = Personas(settings.data_dir / "personas")
-        self._own(personas.watch(), "persona watcher")
-        return self._wire(database, log, bus, feed, personas)
-
-    def _wire(
-        self, database: Database, log: LogWriter, bus: Bus, feed: LiveFeed, personas: Personas
-    ) -> Services:
-        settings = self.settings
         personas.get(settings.persona.default)
-        contexts = Contexts(database)
-        experiences = Experiences(database)
-        recall = _recall_from(experiences)
-        router = Router.from_settings(settings.brain, recall=recall)
+        self._own(personas.watch, "persona watcher")
+        recall = _recall_from(Experiences(database))
+        choice, router = await self._open_brain(database, recall)
+        return self._wire(_Ground(database, log, bus, feed, personas, recall, choice, router))
+
+    async def _open_brain(self, database: Database, recall: Recall) -> tuple[Choice, Router]:
+        """The brain that answers, with what was spent before."""
+        settings = self.settings
+        choice = await choose(settings.brain)
+        budget = Budget(
+            UsageDays(database),
+            daily=settings.brain.daily_budget,
+            channel_daily=settings.brain.channel_daily_budget,
+        )
+        await budget.start()
+        self._exit.push_async_callback(budget.close)
+        prices = load_prices(settings.data_dir / "prices.yaml")
+        router = Router.from_settings(
+            choice.settings, why=choice.why, recall=recall, budget=budget, prices=prices
+        )
         self._exit.push_async_callback(router.aclose)
+        return choice, router
+
+    def _wire(self, ground: "_Ground") -> Services:
+        settings, database, log = self.settings, ground.database, ground.log
+        bus, personas, router = ground.bus, ground.personas, ground.router
+        contexts = Contexts(database)
         sessions = SessionManager(Sessions(database))
-        metrics = Metrics()
-        build = _TurnBuilder(settings, sessions, personas, log, metrics.observe, recall)
         chat = ChatArchive(database)
+        metrics = Metrics()
+        build = _TurnBuilder(settings, ground, sessions, metrics.observe)
         servers = McpServers(settings.tools.servers)
         servers.start()
         self._exit.push_async_callback(servers.close)
         approvals = Approvals(settings.tools.approval_seconds)
         toolbox = _toolbox(settings, sessions, chat, servers, approvals, metrics.observe_call)
         turns = build(router, bus.publish, toolbox=toolbox)
-        metrics.watch(turns, log, bus)
+        oneoffs = build.oneoffs(router)
+        metrics.watch(turns, oneoffs, log, bus)
         channels = Channels()
-
-        async def settled() -> None:
-            await bus.drained()
-            await log.flushed()
-
-        rehearsals = Rehearsals(
-            Stagehands(
-                settings=settings,
-                channels=channels,
-                sessions=sessions,
-                publish=bus.publish,
-                settled=settled,
-                make_turns=build.for_rehearsal,
-            ),
-            settings.data_dir / "rehearsals",
-        )
-
-        async def ready() -> dict[str, str]:
-            return {"database": await _reach(database), "log": log.stats.last_error or "ok"}
-
         services = Services(
             settings=settings,
             secret=load_secret(settings),
@@ -159,26 +163,23 @@ class Application:
             log=log,
             contexts=contexts,
             archive=chat,
-            experiences=experiences,
+            experiences=Experiences(database),
             overlay_keys=OverlayKeys(database),
             sessions=sessions,
             personas=personas,
             commands=Commands(sessions, contexts, router, output_filter=build.output_filter),
             router=router,
+            choice=ground.choice,
             turns=turns,
-            oneoffs=build.oneoffs(router),
+            oneoffs=oneoffs,
             approvals=approvals,
             channels=channels,
-            feed=feed,
-            rehearsals=rehearsals,
+            feed=ground.feed,
+            rehearsals=_rehearsals(settings, channels, build, bus),
             limits=_limits(settings),
             metrics=metrics,
-            problems=lambda: [
-                *(f"{file}: {problem}" for file, problem in personas.problems.items()),
-                *([log.stats.last_error] if log.stats.last_error else []),
-                *servers.problems(),
-            ],
-            ready=ready,
+            problems=partial(_problems, ground, servers),
+            ready=partial(_ready, database, log),
         )
         self._exit.push_async_callback(self._quiesce_once)
         return services
@@ -187,12 +188,12 @@ class Application:
         if self._services is not None:
             await self.quiesce()
 
-    def _own(self, work: Awaitable[None], name: str) -> None:
+    def _own(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Run `work` in a task that ends with the application."""
 
         async def run() -> None:
             try:
-                await work
+                await work()
             except OSError as error:
                 logger.warning("%s ended: %s", name, error)
 
@@ -205,39 +206,49 @@ class Application:
         self._exit.push_async_callback(end)
 
 
+class _Ground(NamedTuple):
+    """What is started before the rooms that stand on it are wired."""
+
+    database: Database
+    log: LogWriter
+    bus: Bus
+    feed: LiveFeed
+    personas: Personas
+    recall: Recall
+    choice: Choice
+    router: Router
+
+
 class _TurnBuilder:
     """Makes `Turns` that differ only in clock, brain and where their events go."""
 
     def __init__(
         self,
         settings: Settings,
+        ground: _Ground,
         sessions: SessionManager,
-        personas: Personas,
-        log: LogWriter,
-        on_reply: Callable[[Reply], None],
-        recall: Recall,
+        on_reply: Callable[[Reply, Outcome], None],
     ) -> None:
         self._settings = settings
-        self._sessions = sessions
-        self._personas = personas
-        self._log = log
+        self._ground = ground
+        self.sessions = sessions
+        self.log = ground.log
         self._on_reply = on_reply
-        self._recall = recall
         self.output_filter = OutputFilter(settings.safety.blocked_words)
 
     def __call__(
         self,
         router: Router,
-        publish: Callable[[Event], Awaitable[None]],
+        publish: Publish,
         clock: Clock | None = None,
         toolbox: Toolbox | None = None,
     ) -> Turns:
         return Turns(
             self._settings,
             router,
-            self._sessions,
-            self._personas,
-            self._log,
+            self.sessions,
+            self._ground.personas,
+            self.log,
             publish,
             reply_stream=self._reply_stream,
             clock=clock,
@@ -250,7 +261,7 @@ class _TurnBuilder:
         return OneOffs(
             self._settings,
             router,
-            self._log,
+            self.log,
             reply_stream=self._reply_stream,
             on_reply=self._on_reply,
         )
@@ -258,16 +269,20 @@ class _TurnBuilder:
     def for_rehearsal(
         self,
         clock: Clock,
-        publish: Callable[[Event], Awaitable[None]],
+        publish: Publish,
         seed: int,
         paced: bool,
     ) -> Turns:
-        """Turns with a brain of their own: seeded, without tools, and unless `paced` pauses."""
+        """Turns without tools whose scripted brain is seeded, and without pauses unless `paced`.
+
+        Other brains are the same as live.
+        """
         changes: dict[str, object] = {"seed": seed}
         if not paced:
             changes["words_per_second"] = 0.0
-        brain: BrainSettings = self._settings.brain.model_copy(update=changes)
-        return self(Router.from_settings(brain, recall=self._recall), publish, clock)
+        settings = self._settings.brain.model_copy(update=changes)
+        scripted = make_scripted(settings, self._ground.recall)
+        return self(self._ground.router.with_scripted(scripted), publish, clock)
 
     def _reply_stream(self, emotions: Collection[str]) -> ReplyStream:
         return ReplyStream(self.output_filter, {*EMOTIONS, *emotions})
@@ -290,6 +305,44 @@ def _toolbox(
         return [*own, *servers.tools()]
 
     return Toolbox(tools, settings.tools, approvals, on_call=on_call)
+
+
+def _rehearsals(
+    settings: Settings, channels: Channels, build: _TurnBuilder, bus: Bus
+) -> Rehearsals:
+    async def settled() -> None:
+        await bus.drained()
+        await build.log.flushed()
+
+    hands = Stagehands(
+        settings=settings,
+        channels=channels,
+        sessions=build.sessions,
+        publish=bus.publish,
+        settled=settled,
+        make_turns=build.for_rehearsal,
+    )
+    return Rehearsals(hands, settings.data_dir / "rehearsals")
+
+
+async def _flush(log: LogWriter) -> None:
+    """Make the last rows durable; what the disk refuses is told, and the stop goes on."""
+    try:
+        await log.close(within=FLUSH_SECONDS)
+    except StorageError as error:
+        logger.error("%s", error)
+
+
+def _problems(ground: _Ground, servers: McpServers) -> list[str]:
+    """What the operator should look at, one sentence each."""
+    personas = [f"{file}: {problem}" for file, problem in ground.personas.problems.items()]
+    log = [ground.log.stats.last_error] if ground.log.stats.last_error else []
+    return [*personas, *log, *ground.router.problems(), *servers.problems()]
+
+
+async def _ready(database: Database, log: LogWriter) -> dict[str, str]:
+    """Each part a server depends on: `ok`, or what is wrong with it."""
+    return {"database": await _reach(database), "log": log.stats.last_error or "ok"}
 
 
 def _recall_from(experiences: Experiences) -> Recall:

@@ -39,7 +39,8 @@ class ChatMessage(Event, frozen=True, kw_only=True, tag="chat"):
 
     `user` is the login (lower case, stable), `name` the display name, `reply_to` the id of the
     message this one replies to, `reply_to_user` its author's login, `tags` the platform's own
-    extras. `first` marks a first-time chatter.
+    extras. `first` marks a first-time chatter, `blocked` a message that the input filter keeps out
+    and that is not shown on stream.
     """
 
     user: str
@@ -50,6 +51,7 @@ class ChatMessage(Event, frozen=True, kw_only=True, tag="chat"):
     reply_to: str = ""
     reply_to_user: str = ""
     first: bool = False
+    blocked: bool = False
     tags: dict[str, str] = {}
 
     @property

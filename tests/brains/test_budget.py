@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.brains.base import BrainMessage, BrainRequest, ToolCall, ToolSpec, Usage
-from understudy.brains.budget import Budget, BudgetSpent, UsageDay, estimate, estimate_tokens
+from understudy.brains.budget import Budget, BudgetSpent, estimate, estimate_tokens
 from understudy.brains.prices import MICROS, Price
 from understudy.storage.errors import StorageError
+from understudy.storage.rows import UsageDay
 
 PRICE = Price("p", "*", 1.0, 1.0)
 """A token costs a millionth of a dollar."""

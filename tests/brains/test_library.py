@@ -9,6 +9,7 @@ from understudy.brains.scripted.conversation import WINDOW
 from understudy.brains.scripted.library import DEFAULT, PERSONAS, load_library
 from understudy.brains.scripted.templates import TemplateError, parse
 from understudy.brains.scripted.understanding import prepare, recognise
+from understudy.engine.reply import EMOTIONS
 
 LIBRARY = load_library()
 FACTS = {
@@ -54,6 +55,12 @@ def test_every_wording_is_clean(persona, pool):
             spoken = re.sub(r"\[(\w+)(:0\.\d)?\]", "", text).replace("...", "…")
             assert not re.search(r"[.!?,:;…]\s*[.!?,:;]|[\[\]{}<>|]|\s[.,!?;:]", spoken), text
             assert len(spoken.split()) <= 60
+
+
+@pytest.mark.parametrize(("persona", "pool"), POOLS)
+def test_every_feeling_is_one_that_avatars_show(persona, pool):
+    for text in wordings(persona, pool, EVENT | {"topic": "bikes", "rate": "30"}):
+        assert set(re.findall(r"\[(\w+)(?::0\.\d)?\]", text)) <= set(EMOTIONS), text
 
 
 def test_every_intent_leads_to_lines():

@@ -235,6 +235,22 @@ async def test_waiting_for_a_change_can_end_without_one() -> None:
     assert await patient is True
 
 
+@pytest.mark.parametrize("within", [None, 60.0])
+async def test_a_closed_log_does_not_change_any_more(within: float | None) -> None:
+    log: EventLog[int] = EventLog()
+    log.close()
+    assert await log.changed(within) is False
+
+
+@pytest.mark.parametrize("seq", [-1, -99])
+async def test_a_position_before_the_beginning_is_the_beginning(seq: int) -> None:
+    log: EventLog[int] = EventLog()
+    log.append(10)
+    log.close()
+    assert await read_all(log, seq=seq) == [[(1, 10)]]
+    assert log.after(seq) == [(1, 10)]
+
+
 # --- any order of events
 
 

@@ -248,10 +248,32 @@ async def test_drained_waits_until_the_last_event_was_dealt_with(bus: Bus) -> No
     await reader
 
 
-async def test_a_reader_that_closes_with_nothing_left_is_drained(bus: Bus) -> None:
+async def test_a_closed_reader_is_drained_only_once_it_has_dealt_with_its_last_batch(
+    bus: Bus,
+) -> None:
     archive = bus.subscribe("archive", lossless=True)
     await bus.publish(chat(1))
     assert len(await archive.batch()) == 1
     archive.close()
+    drained = asyncio.create_task(archive.drained())
+    assert await waiting(drained), "the batch is still being dealt with"
+    assert await archive.batch() == []
+    await drained
+
+
+async def test_a_reader_that_stops_iterating_is_drained(bus: Bus) -> None:
+    archive = bus.subscribe("archive", lossless=True)
+    await bus.publish(chat(1))
+    events = aiter(archive)
+    assert (await anext(events)).id == "1"
+    drained = asyncio.create_task(archive.drained())
+    assert await waiting(drained)
+    await events.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+    await drained
+
+
+async def test_a_subscription_nobody_wrote_to_is_drained(bus: Bus) -> None:
+    archive = bus.subscribe("archive", lossless=True)
+    await bus.drained()
+    archive.close()
     await archive.drained()
-    assert len(archive) == 0

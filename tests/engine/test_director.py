@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.config import DirectorSettings
+from understudy.engine import director as module
 from understudy.engine.addressing import AddressReader
-from understudy.engine.director import Director, Outcome
+from understudy.engine.director import FLOOD, Director, Outcome
 from understudy.events import ChatMessage, Moderation, StreamEvent
 
 SECOND = 1000
@@ -154,6 +156,139 @@ def test_muted_answers_nobody() -> None:
     assert reasons(director.dismiss("muted", "")) == [("1", "muted")]
     assert director.consider(message("2", "undy b", "bob"), 0)[0].reason == "muted"
     assert director.pick(0) is None
+
+
+# --- fairness
+
+
+def pick_users(director: Director, count: int, pause: int = 5 * SECOND, now: int = 0) -> list[str]:
+    """Whom the next picks answer, with instant replies."""
+    users: list[str] = []
+    for step in range(count):
+        at = now + step * pause
+        picked = director.pick(at)
+        if picked is not None:
+            users.append(picked.source.user)
+            director.finished(at)
+    return users
+
+
+def test_a_direct_question_comes_before_a_greeting() -> None:
+    director = make()
+    director.consider(message("1", "hi undy"), 0)
+    director.consider(message("2", "undy, what is this?", "bob"), 1)
+    assert pick_users(director, 2) == ["bob", "ana"]
+
+
+def test_of_equals_the_oldest_comes_first_and_in_a_flood_the_newest() -> None:
+    few, flood = make(), make()
+    for number in range(FLOOD):
+        few.consider(message(f"{number}", "undy hi", f"u{number}"), number)
+    for number in range(20):
+        flood.consider(message(f"{number}", "undy hi", f"u{number}"), number)
+    assert pick_users(few, 1) == ["u0"]
+    assert pick_users(flood, 2) == ["u19", "u18"]
+
+
+def test_nobody_who_asks_all_the_time_keeps_the_others_out() -> None:
+    director = make(viewer_cooldown=0, max_age=60.0)
+    users: list[str] = []
+    for turn in range(8):
+        now = turn * 10 * SECOND
+        director.consider(message(f"v{turn}", "undy?", "vip", role="vip"), now)
+        director.consider(message(f"a{turn}", "undy?", f"u{turn}"), now + 1)
+        users += pick_users(director, 1, now=now + 2)
+    assert users[0] == "vip"
+    assert len([user for user in users if user != "vip"]) >= 6
+    assert "vip" in users
+
+
+def test_a_share_is_forgotten_with_time() -> None:
+    director = make(viewer_cooldown=0)
+    director.consider(message("1", "undy hi", "vip", role="vip"), 0)
+    assert pick_users(director, 1) == ["vip"]
+    later = 30 * 60 * SECOND
+    director.consider(message("2", "undy hi", "vip", role="vip"), later)
+    director.consider(message("3", "undy hi", "bob"), later)
+    assert pick_users(director, 1, now=later) == ["vip"]
+
+
+def test_talk_to_the_room_by_a_viewer_just_answered_is_let_go() -> None:
+    director = make(viewer_cooldown=20)
+    director.consider(message("1", "undy, what is this game?"), 0)
+    director.consider(message("2", "is this on pc or what"), 1)
+    assert pick_users(director, 1, now=2) == ["ana"]
+    assert director.wake_at() == 2 + 4 * SECOND
+    assert reasons(director.expire(director.wake_at() or 0)) == [("2", "cooldown")]
+    assert reasons(director.consider(message("3", "is it hard to play"), 19 * SECOND)) == [
+        ("3", "cooldown")
+    ]
+    assert director.consider(message("4", "is it hard to play"), 21 * SECOND) == []
+
+
+def test_being_thanked_is_no_reason_to_go_unanswered() -> None:
+    director = make()
+    raid = StreamEvent(id="1", channel="c", ts=0, kind="raid", user="cap", amount=40)
+    director.consider_event(raid, 0)
+    assert pick_users(director, 1) == ["cap"]
+    assert director.consider(message("2", "is it hard to play", "cap"), SECOND) == []
+
+
+def test_thanks_are_welcome_longer_than_answers() -> None:
+    director = make(max_age=15.0)
+    cheer = StreamEvent(id="1", channel="c", ts=0, kind="cheer", user="cap", amount=40)
+    director.consider_event(cheer, 0)
+    director.consider(message("2", "undy hi"), 0)
+    assert director.settled_by() == 60 * SECOND + 1
+    assert reasons(director.expire(16 * SECOND)) == [("2", "expired")]
+    late = director.expire(61 * SECOND)
+    assert reasons(late) == [("1", "expired")]
+    assert "60 s" in late[0].detail
+    assert director.settled_by() is None
+
+
+def test_a_muted_cohost_thanks_nobody() -> None:
+    director = make()
+    director.muted = True
+    raid = StreamEvent(id="1", channel="c", ts=0, kind="raid", user="cap")
+    assert reasons(director.consider_event(raid, 0)) == [("1", "muted")]
+
+
+def test_bots_and_commands_do_not_break_the_silence() -> None:
+    director = make(quiet_after=45)
+    director.consider(message("1", "hm"), 0)
+    director.consider(message("2", "follow the stream", "nightbot"), 30 * SECOND)
+    director.consider(message("3", "!uptime", "bob"), 40 * SECOND)
+    assert director.consider(message("4", "so quiet here", "cleo"), 46 * SECOND) == []
+    assert make(quiet_after=0).consider(message("1", "hm"), 10**9)[0].reason == "not_addressed"
+
+
+def test_without_a_command_prefix_talk_is_still_talk() -> None:
+    director = make(command_prefix="")
+    assert director.consider(message("1", "undy hi"), 0) == []
+    assert reasons(director.consider(message("2", "/me undy", "bob"), 0)) == [("2", "command")]
+
+
+def test_only_so_many_shares_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_VIEWERS", 2)
+    director = make(viewer_cooldown=100, cooldown=0)
+    for number, user in enumerate("abc"):
+        director.consider(message(user, "undy hi", user), number)
+        assert pick_users(director, 1, now=number) == [user]
+    asks = "is it hard to play"
+    assert director.consider(message("a2", asks, "a"), 10) == [], "a is forgotten"
+    assert reasons(director.consider(message("b2", asks, "b"), 10)) == [("b2", "cooldown")]
+
+
+def test_a_cleared_chat_leaves_events_alone() -> None:
+    director = make()
+    raid = StreamEvent(id="1", channel="c", ts=0, kind="raid", user="cap")
+    director.consider_event(raid, 0)
+    director.consider(message("2", "undy hi"), 0)
+    clear = Moderation(id="x", channel="c", ts=0, kind="clear")
+    nobody = Moderation(id="y", channel="c", ts=0, kind="ban")
+    assert reasons(director.moderate(clear)) == [("2", "deleted")]
+    assert director.moderate(nobody) == []
 
 
 TEXTS = st.sampled_from(

@@ -50,7 +50,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
         router,
         log,
         reply_stream=lambda emotions: ReplyStream(None, emotions),
-        on_reply=replies.append,
+        on_reply=lambda reply, _: replies.append(reply),
     )
     yield Engine(oneoffs, brain, router, log, Experiences(database), replies)
     await oneoffs.close()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.engine.conftest import Engine
-from understudy.brains.base import BrainError
+from understudy.brains.base import BrainError, BrainMessage, BrainRequest
 from understudy.engine.runs import DoneFrame, ErrorFrame, Run, TokenFrame
 from understudy.engine.turn import TurnRequest
 from understudy.engine.turns import Busy
@@ -15,7 +15,7 @@ from understudy.events import Reply, ReplyToken, TurnStarted
 async def start(engine: Engine, session: str = "s1", text: str = "hello", **fields: object) -> Run:
     await engine.sessions.get_or_create(session, "ana", "default")
     return await engine.turns.start(
-        TurnRequest(session=session, user="ana", text=text, persona="default", **fields)
+        TurnRequest(session=session, user="ana", text=text, **{"persona": "default", **fields})
     )
 
 
@@ -182,3 +182,83 @@ async def test_closing_ends_every_run(engine: Engine) -> None:
         assert (await engine.stored.messages(f"s{n}"))[-1].status == "stopped"
     with pytest.raises(Busy):
         await start(engine, "late")
+
+
+async def test_a_run_can_be_stopped_the_moment_it_was_started(engine: Engine) -> None:
+    run = await start(engine)
+    assert run.stop()
+    assert (await run.result()).status == "stopped"
+    assert engine.brain.requests == []
+
+
+async def test_a_turn_that_waits_while_the_server_closes_does_not_begin(engine: Engine) -> None:
+    starting = asyncio.create_task(start(engine))
+    await asyncio.sleep(0)
+    await engine.turns.close()
+    with pytest.raises(Busy, match="stopping"):
+        await starting
+
+
+async def test_turns_that_start_together_keep_to_the_limit(engine: Engine) -> None:
+    limits = engine.settings.limits.model_copy(update={"streams": 2})
+    engine.turns._settings = engine.settings.model_copy(update={"limits": limits})
+    started = await asyncio.gather(
+        *(start(engine, f"s{n}") for n in range(6)), return_exceptions=True
+    )
+    assert sum(isinstance(result, Busy) for result in started) == 4
+    assert engine.turns.active == 2
+
+
+async def test_a_model_that_answers_a_stop_with_an_error_was_stopped(engine: Engine) -> None:
+    run = await start(engine)
+    engine.brain.permit("s1", 1)
+    await said(run, 1)
+    engine.brain.error = ValueError("cut off in the middle")
+    engine.brain.permit("s1", 1)
+    run._stop_status = "stopped"
+    assert (await run.result()).status == "stopped"
+
+
+async def test_half_characters_are_shown_as_question_marks(engine: Engine) -> None:
+    run = await start(engine)
+    engine.brain.mark = "\ud83d"
+    engine.brain.permit("s1", 9)
+    assert (await run.result()).text.startswith("word1? word2?")
+
+
+async def test_an_ended_run_can_be_resumed_for_a_while(engine: Engine) -> None:
+    engine.brain.free = True
+    kept = await start(engine)
+    await kept.result()
+    await asyncio.sleep(0)
+    assert engine.turns.get(kept.id) is kept
+    assert not engine.turns.stop(kept.id)
+
+
+async def test_an_ended_run_is_forgotten_but_not_a_later_one_of_its_id(engine: Engine) -> None:
+    engine.brain.free = True
+    server = engine.settings.server.model_copy(update={"run_ttl": 0.0})
+    engine.turns._settings = engine.settings.model_copy(update={"server": server})
+    first = await start(engine, "s2", run="again")
+    await first.result()
+    second = await start(engine, "s3", run="again")
+    assert engine.turns.get("again") is second, "the older run of this id does not take it away"
+    await second.result()
+    await engine.turns.close()
+    assert engine.turns.get("again") is None
+    assert not engine.turns.stop("again")
+
+
+async def test_a_persona_that_has_gone_is_stood_in_for(engine: Engine) -> None:
+    engine.brain.free = True
+    run = await start(engine, persona="default")
+    await run.result()
+    request = TurnRequest(session="s1", user="ana", text="hi", persona="gone")
+    assert (await (await engine.turns.start(request)).result()).status == "complete"
+
+
+async def test_a_one_off_answer_leaves_no_record(engine: Engine) -> None:
+    engine.brain.free = True
+    answer = await engine.turns.say(BrainRequest(messages=[BrainMessage("user", "hi")]))
+    assert answer == "word1 word2 word3 word4 word5"
+    assert engine.log.stats.committed == 0

@@ -4,7 +4,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from understudy.safety.blocklist import Blocklist
-from understudy.safety.moderation import SELF_HARM, SEVERE, InputFilter, OutputFilter
+from understudy.safety.moderation import MASK, SELF_HARM, SEVERE, InputFilter, OutputFilter
+from understudy.safety.pii import Redactor
 
 WORDS = ["plonk", "blue moon", "дурак", "バカ", "1488", "ass"]
 CLEAN = "that last boss fight was so close, what a clutch at the end"
@@ -219,3 +220,89 @@ def test_long_hostile_text_is_dealt_with_in_linear_time(piece: str) -> None:
     assert filter_.check(f"{text} plonk").rule == "blocked_word"
     OutputFilter(WORDS)(text)
     OutputFilter(WORDS).hold(text)
+
+
+MASKED = ["plonk", "blue moon", "ab", "дурак", "バカ 猫", "one two three", "a-b c", "don't go"]
+secrets = Redactor()
+severe = Blocklist([*rot13(SEVERE), *rot13(SELF_HARM, "|")])
+masked = Blocklist(MASKED)
+output_filter = OutputFilter(MASKED)
+pieces = st.sampled_from(
+    [
+        *(
+            "plonk",
+            "pl0",
+            "nk",
+            "p",
+            "l",
+            "o",
+            "n",
+            "k",
+            "a",
+            "b",
+            "ab",
+            "blue",
+            "m00n",
+            "moon",
+            "!",
+        ),
+        *(
+            "дурак",
+            "x",
+            "バカ",
+            "猫",
+            "one",
+            "tw0",
+            "three",
+            "k",
+            "y",
+            "s",
+            "kill",
+            "yourself",
+            "c",
+        ),
+        *("kys", "end", "your", "life", "don't", "go", "ｂ", "é", "´", "\u200b", "4", "1", "iiiii"),
+        *(
+            "at",
+            "(at)",
+            "dot",
+            "gmail",
+            "com",
+            "@",
+            "key",
+            "is",
+            "swordfish7",
+            "discord.gg/x",
+            "12",
+        ),
+        *("Main", "Street", "hauptstraße", "555", "0199", "192.168", "#1234", "AT", "password:"),
+    ]
+)
+gaps = st.sampled_from(
+    [" ", " ", " ", "", ".", "-", "_", " - ", "\n", "  ", "\u3000", "!", ". ", "/"]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.tuples(pieces, gaps), max_size=12))
+@example([("k", " "), ("-", " "), ("y", " "), ("s", "")])
+@example([("k.y", " "), ("s", "")])
+@example([("x", ""), ("バカ", " "), ("猫", "")])
+def test_what_the_words_alone_prove_is_what_the_filters_find(
+    parts: list[tuple[str, str]],
+) -> None:
+    text = "".join(piece + gap for piece, gap in parts)
+    shown = None if severe.search(text) else secrets.redact(masked.mask(text, MASK)).text
+    assert output_filter(text) == shown
+    phrase = max(severe.unfinished(text), masked.unfinished(text))
+    assert output_filter.hold(text) >= phrase
+    if not any(map(str.isdigit, text)):
+        assert output_filter.hold(text) == phrase
+
+
+def test_words_are_remembered_within_bounds() -> None:
+    output = OutputFilter(WORDS)
+    for number in range(25_000):
+        word = f"{number:b}".translate({ord("0"): "q", ord("1"): "j"})
+        assert output(f"{word} plonk") == f"{word} ***"
+    assert output("k y s") is None

@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 import pytest
 import pytest_asyncio
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
@@ -373,6 +373,15 @@ def every_uvicorn_logger(handler: logging.Handler) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
+async def assert_closed(socket: ClientConnection, code: int, reason: str) -> None:
+    """The server says nothing on the socket but why it closes it."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+    assert reason in closed.value.rcvd.reason
+
+
 async def test_a_rebound_name_reaches_nothing(server: Running) -> None:
     """A page on the Web can point its own name at 127.0.0.1 and call it as its own origin."""
     body = {"user_id": "eve"}
@@ -384,13 +393,12 @@ async def test_a_rebound_name_reaches_nothing(server: Running) -> None:
 
 async def test_a_rebound_name_opens_no_socket(server: Running) -> None:
     for path in ("/ws", "/ws/chat", "/ws/live", "/ws/overlay/chat"):
-        with pytest.raises(InvalidStatus) as refused:
-            await connect(
-                "ws://evil.example" + path,
-                host="127.0.0.1",
-                port=int(server.url.rpartition(":")[2]),
-            )
-        assert refused.value.response.status_code == 403
+        socket = await connect(
+            "ws://evil.example" + path,
+            host="127.0.0.1",
+            port=int(server.url.rpartition(":")[2]),
+        )
+        await assert_closed(socket, 4403, "127.0.0.1")
 
 
 async def test_a_foreign_page_may_not_write(server: Running) -> None:
@@ -403,9 +411,8 @@ async def test_a_foreign_page_may_not_write(server: Running) -> None:
         assert_problem(form, 403)
         assert server.application.services.channels.muted is False
         for path in ("/ws", "/ws/chat", "/ws/live"):
-            with pytest.raises(InvalidStatus) as refused:
-                await connect(f"{server.socket_url}{path}", origin=Origin(origin))
-            assert refused.value.response.status_code == 403
+            socket = await connect(f"{server.socket_url}{path}", origin=Origin(origin))
+            await assert_closed(socket, 4403, "server.cors_origins")
 
 
 async def test_a_foreign_page_cannot_read(server: Running) -> None:
@@ -452,3 +459,35 @@ async def test_allowed_origins_pass_the_preflight_and_others_do_not(tmp_path: Pa
         assert wrong.headers["access-control-allow-origin"] == friend
         async with connect(f"{server.socket_url}/ws/chat", origin=Origin(friend)) as socket:
             assert (await receive(socket))["type"] == "system"
+
+
+@pytest.mark.parametrize("content", [b"", b"cut off", b"\xff\xfe\x00"])
+async def test_a_damaged_secret_is_told_and_not_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "auth.secret"
+    path.write_bytes(content)
+    with pytest.raises(auth.AuthError, match="holds no secret: delete it"):
+        auth.load_secret(settings_for(tmp_path))
+    assert path.read_bytes() == content
+
+
+async def test_peers_that_hang_up_while_being_refused_leave_no_trace(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handshake = (
+        b"GET /ws/overlay/chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"Sec-WebSocket-Version: 13\r\n\r\n"
+    )
+    settings = settings_for(tmp_path, limits__per_address=6, limits__burst=1)
+    async with running(settings) as server:
+        for _ in range(30):
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", int(server.url.rpartition(":")[2])
+            )
+            writer.write(handshake)
+            writer.write_eof()
+            writer.close()
+            await writer.wait_closed()
+        late = await connect(f"{server.socket_url}/ws/overlay/chat")
+        await assert_closed(late, 4429, "wait")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

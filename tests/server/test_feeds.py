@@ -157,13 +157,14 @@ async def test_an_overlay_gets_only_what_it_shows(server: Running) -> None:
             action="skipped", reason="not_addressed",
         ),
         Moderation(id="x1", channel="ana_plays", ts=4, kind="delete", message_id="m1"),
+        msgspec.structs.replace(chat(9), blocked=True),
     ]  # fmt: skip
     await publish(server, *events)
     async with connect(f"{server.socket_url}/ws/overlay/chat") as socket:
         snapshot = await receive(socket)
         assert ids(snapshot) == ["m1", "x1"]
         assert set(snapshot["state"]) == {"cohost"}
-        await publish(server, *events[1:3], chat(5))
+        await publish(server, *events[1:3], events[4], chat(5))
         assert ids(await receive(socket)) == ["m5"]
 
 

@@ -78,6 +78,23 @@ async def fresh_postgres_url(postgres_server: URL, postgres_url: str) -> AsyncIt
     await _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture
+async def bare_postgres_url(postgres_server: URL) -> AsyncIterator[str]:
+    """The URL of a PostgreSQL database without any table."""
+    name = new_id("understudy_test_")
+    await _run(postgres_server, f"CREATE DATABASE {name}")
+    yield postgres_server.set(database=name).render_as_string(hide_password=False)
+    await _run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without any table: the test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/understudy.db"
+    return request.getfixturevalue("bare_postgres_url")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database: the test runs on SQLite and on PostgreSQL."""

@@ -146,7 +146,7 @@ def losses_by_power_cut(database: Path, pragmas: str, folder: Path) -> list[int]
         for rows in batches():
             connection.execute("BEGIN IMMEDIATE")
             for step in planner.plan(rows):
-                connection.execute(step.sql, (step.payload,))
+                connection.execute(step.sql, step.parameters)
             connection.execute("COMMIT")
             disk.acknowledged += len(rows)
     disk.unregister()

@@ -54,6 +54,11 @@ async def test_an_experience_comes_back_as_it_was_logged(any_database: Database,
         total_ms=900,
         origin="stream",
         status="stopped",
+        provider="claude",
+        input_tokens=1_200,
+        output_tokens=80,
+        cached_tokens=0,
+        cost_micros=3_000_000_000,
     )
     await log(row, exchange(2))
     experiences = Experiences(any_database)
@@ -66,6 +71,7 @@ async def test_an_experience_comes_back_as_it_was_logged(any_database: Database,
     plain = await experiences.get("e2")
     assert plain is not None
     assert (plain.context_account, plain.first_token_ms) == (None, None)
+    assert (plain.provider, plain.input_tokens, plain.cost_micros) == ("", None, None)
     assert await experiences.get("e3\x00") is None
 
 

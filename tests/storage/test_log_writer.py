@@ -158,6 +158,23 @@ async def test_rows_are_stored_in_the_order_they_came(any_database: Database) ->
         assert list(ids.scalars()) == [row.event.id for row in rows]
 
 
+@pytest.mark.parametrize("size", [1, 2, 511, 512, 513, 1_237])
+async def test_a_batch_of_any_size_is_stored_whole_and_in_order(
+    any_database: Database, size: int
+) -> None:
+    writer = LogWriter(any_database)
+    for number in range(size):
+        await writer.put(chat(number, f"text {number}"))
+    await writer.start()
+    await writer.flushed()
+    assert (writer.stats.committed, writer.stats.duplicates) == (size, 0)
+    await writer.close()
+    ordered = select(chat_message.c.text).order_by(chat_message.c.id)
+    async with any_database.read() as connection:
+        texts = list((await connection.execute(ordered)).scalars())
+    assert texts == [f"text {number}" for number in range(size)]
+
+
 async def test_a_row_handed_in_again_is_counted_and_not_stored(any_database: Database) -> None:
     async with writing(any_database) as writer:
         await writer.append(chat(1, "first"))
@@ -225,6 +242,13 @@ async def test_a_poison_row_is_parked_and_the_rest_is_stored(
     assert kind == "ChatRow"
     assert "m4" in payload
     assert any(word in error for word in why.split("|"))
+
+
+async def test_a_nul_in_a_tag_is_parked_too(any_database: Database) -> None:
+    async with writing(any_database) as writer:
+        with pytest.raises(StorageError, match="NUL"):
+            await writer.append(chat(1, tags={"flags": "a\0b"}))
+    assert await count(any_database, dead_letter) == 1
 
 
 async def test_text_that_only_looks_like_an_escaped_nul_is_stored(any_database: Database) -> None:

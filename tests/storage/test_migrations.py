@@ -1,17 +1,23 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, delete, insert, inspect, text, update
+from sqlalchemy import Connection, delete, insert, inspect, make_url, text, update
 
 from understudy.storage import migrations, schema_version
+from understudy.storage.chat_log import ChatArchive
 from understudy.storage.engine import Database
+from understudy.storage.experiences import Experiences
+from understudy.storage.log_writer import LogWriter
+from understudy.storage.rows import ExperienceRow, FeedbackRow, UsageDay
 from understudy.storage.tables import experience, metadata
+from understudy.storage.usage import UsageDays
 
 REOPEN = """
 import asyncio, sys
@@ -19,6 +25,17 @@ from understudy.storage.engine import Database
 asyncio.run(Database.open(sys.argv[1])).dialect
 print("alembic" in sys.modules)
 """
+FIRST_ROWS = (
+    "INSERT INTO channel (id, name, created) VALUES (1, 'ada', 1)",
+    "INSERT INTO viewer (id, platform, login, first_seen) VALUES (1, 'twitch', 'kim', 1)",
+    "INSERT INTO chat_message (channel_id, ts, msg_id, viewer_id, text, first) "
+    "VALUES (1, 1, 'm1', 1, 'hello', false)",
+    "INSERT INTO experience (id, ts, prompt_text, response, status, total_ms) "
+    "VALUES ('x1', 1, 'what is purple?', 'a cat', 'complete', 9)",
+    "INSERT INTO feedback (id, experience_id, ts, kind, value) "
+    "VALUES ('f1', 'x1', 1, 'thumbs', 1.0)",
+)
+"""Rows a program of version 0001 may have left."""
 
 
 def test_the_head_constant_is_the_newest_script() -> None:
@@ -97,3 +114,76 @@ async def test_the_search_table_follows_the_experiences(database: Database) -> N
             text("INSERT INTO experience_fts(experience_fts) VALUES ('integrity-check')")
         )
     assert await found("cat") == []
+
+
+async def test_a_database_of_the_first_version_keeps_its_rows(bare_database_url: str) -> None:
+    await prepare(bare_database_url, "0001", *FIRST_ROWS)
+    database = await Database.open(bare_database_url)
+    assert await database.check() == []
+    experiences = Experiences(database)
+    old = await experiences.get("x1")
+    assert old is not None
+    assert (old.response, old.rating, old.total_ms) == ("a cat", 1.0, 9)
+    assert (old.provider, old.input_tokens, old.cost_micros) == ("", None, None)
+    [archived] = await ChatArchive(database).messages("ada", None, 5)
+    assert archived.message.text == "hello"
+
+    writer = LogWriter(database)
+    await writer.start()
+    new = answer("x2", provider="claude", input_tokens=7, output_tokens=2, cost_micros=5)
+    await writer.append(new)
+    await writer.append(FeedbackRow(id="f2", experience="x2", ts=2, kind="thumbs", value=2.0))
+    await writer.close()
+    found = await experiences.get("x2")
+    assert found is not None
+    assert (found.provider, found.input_tokens, found.cached_tokens) == ("claude", 7, None)
+    # The search index holds rows from before the migration and from after it.
+    similar = await experiences.similar("what is purple?")
+    assert [answer.experience for answer in similar] == ["x2", "x1"]
+    await database.close()
+
+
+async def test_undoing_the_usage_keeps_the_experiences(any_database: Database) -> None:
+    def undo(connection: Connection) -> list[str]:
+        command.downgrade(migrations.config(connection), "0001")
+        return [column["name"] for column in inspect(connection).get_columns("experience")]
+
+    writer = LogWriter(any_database)
+    await writer.start()
+    await writer.append(answer("x1", provider="claude", input_tokens=7))
+    await writer.close()
+    await UsageDays(any_database).add(
+        [UsageDay(day="2026-11-21", channel="ada", provider="claude", model="m", replies=1)]
+    )
+    async with any_database.write() as connection:
+        assert not {"provider", "input_tokens"} & set(await connection.run_sync(undo))
+        await connection.run_sync(migrations.upgrade)
+    await Experiences(any_database).add_feedback(
+        FeedbackRow(id="f1", experience="x1", ts=2, kind="thumbs", value=1.0)
+    )
+    [similar] = await Experiences(any_database).similar("what is purple?")
+    assert similar.response == "a cat"
+    assert await UsageDays(any_database).load("2026-11-21") == []
+
+
+def answer(number: str, **fields: Any) -> ExperienceRow:
+    return ExperienceRow(
+        id=number, ts=1, channel="ada", session="s", user="kim", persona="host", model="m",
+        prompt_messages=[], prompt_text="what is purple?", response="a cat", status="complete",
+        **fields,
+    )  # fmt: skip
+
+
+async def prepare(url: str, revision: str, *statements: str) -> None:
+    """Make the database as it was at `revision`, with the rows of `statements`."""
+
+    def upgrade(connection: Connection) -> None:
+        command.upgrade(migrations.config(connection), revision)
+
+    database = Database(make_url(url))
+    async with database.write() as connection:
+        await connection.run_sync(upgrade)
+        for statement in statements:
+            await connection.execute(text(statement))
+    assert await database.schema_version() == revision
+    await database.close()

@@ -8,7 +8,6 @@ import { useShowNotice } from "@/ui/notices";
 export const STATUS_KEY = ["status"] as const;
 const REHEARSAL_KEY = ["rehearsal"] as const;
 const OVERLAY_KEYS_KEY = ["overlay-keys"] as const;
-const REMEMBERED_REHEARSAL = "understudy.rehearsal";
 const STATUS_EVERY_MS = 10_000;
 const REHEARSAL_EVERY_MS = 500;
 
@@ -44,9 +43,10 @@ export function useSkip() {
 }
 
 /**
- * The rehearsal that was started in this browser, null when there is none; renewed while it runs.
+ * The rehearsal that was started here, else one that runs; null when there is none. Renewed while
+ * it runs.
  *
- * A reload or a second tab finds a running one again, so that it can be stopped.
+ * A reload, a second tab or another moderator finds a running one, so that it can be stopped.
  */
 export function useRehearsal() {
   const client = useQueryClient();
@@ -55,9 +55,8 @@ export function useRehearsal() {
     queryFn: async () => {
       const known = client.getQueryData<Rehearsal | null>(REHEARSAL_KEY);
       if (known) return findRehearsal(known.id);
-      const remembered = localStorage.getItem(REMEMBERED_REHEARSAL);
-      const found = remembered ? await findRehearsal(remembered) : null;
-      return found?.state === "running" ? found : null;
+      const { rehearsals } = await call<{ rehearsals: Rehearsal[] }>("GET", "api/v1/rehearsals");
+      return rehearsals.find(({ state }) => state === "running") ?? null;
     },
     staleTime: Infinity,
     gcTime: Infinity,
@@ -84,7 +83,6 @@ export function useStartRehearsal() {
     mutationFn: (speed: RehearsalSpeed) =>
       call<Rehearsal>("POST", "api/v1/rehearsals", { sample: true, speed, seed: 1 }),
     onSuccess: (rehearsal) => {
-      localStorage.setItem(REMEMBERED_REHEARSAL, rehearsal.id);
       client.setQueryData(REHEARSAL_KEY, rehearsal);
       show("");
     },

@@ -25,6 +25,8 @@ export interface ChatEvent extends EventBase {
   reply_to?: string;
   reply_to_user?: string;
   first?: boolean;
+  /** Kept out by the input filter: never shown on stream. */
+  blocked?: boolean;
   tags?: Record<string, string>;
 }
 

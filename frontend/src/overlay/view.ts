@@ -6,7 +6,6 @@
 import { displayName } from "@/client/live-events";
 import type {
   ChatEvent,
-  DecisionEvent,
   LiveEvent,
   ModerationEvent,
   ReplyEvent,
@@ -45,8 +44,6 @@ export class OverlayView {
     else if (event.type === "turn_started") this.replyText(event.turn);
     else if (event.type === "token") this.addToken(event);
     else if (event.type === "reply") this.endReply(event);
-    // What the input filter keeps out does not belong on stream either.
-    else if (isBlocked(event)) this.remove(event.message_id);
   }
 
   /** Shows the newest events of a snapshot that are still young; `now` is in ms since the epoch. */
@@ -57,7 +54,7 @@ export class OverlayView {
   }
 
   private addMessage(event: ChatEvent): void {
-    if (this.rows.has(event.id)) return;
+    if (event.blocked || this.rows.has(event.id)) return;
     const row = this.addRow(event.id, `us-message us-${event.role ?? "viewer"}`);
     if (event.first) row.classList.add("us-first");
     row.dataset.user = event.user;
@@ -134,9 +131,6 @@ export class OverlayView {
     this.rows.delete(id);
   }
 }
-
-const isBlocked = (event: LiveEvent): event is DecisionEvent =>
-  event.type === "decision" && event.action === "blocked";
 
 const replyId = (turn: string) => `reply:${turn}`;
 

@@ -20,6 +20,7 @@ import msgspec
 from understudy.brains.base import BrainError, BrainRequest, Usage
 from understudy.brains.prices import MICROS, Price, dollars
 from understudy.storage.errors import StorageError
+from understudy.storage.rows import UsageDay
 
 _BYTES_PER_TOKEN = 3
 _MESSAGE_TOKENS = 4
@@ -28,42 +29,6 @@ _log = logging.getLogger(__name__)
 
 class BudgetSpent(BrainError):
     """A limit is reached, or would be with this reply."""
-
-
-class UsageDay(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model used in one channel on one day (UTC, `YYYY-MM-DD`).
-
-    `cost_micros` is in millionths of a dollar and does not hold the `unpriced` replies, whose
-    model has no known price. `channel` is empty outside of streams.
-    """
-
-    day: str
-    channel: str
-    provider: str
-    model: str
-    replies: int = 0
-    unpriced: int = 0
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    cost_micros: int = 0
-
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What makes it one row."""
-        return self.day, self.channel, self.provider, self.model
-
-    def plus(self, other: "UsageDay") -> "UsageDay":
-        """The sum with another count of the same key."""
-        return msgspec.structs.replace(
-            self,
-            replies=self.replies + other.replies,
-            unpriced=self.unpriced + other.unpriced,
-            input=self.input + other.input,
-            output=self.output + other.output,
-            cached=self.cached + other.cached,
-            cost_micros=self.cost_micros + other.cost_micros,
-        )
 
 
 class UsageStore(Protocol):

@@ -74,8 +74,10 @@ class EventLog(Generic[T]):
         """Yield entries after `seq` in batches as they come, until the log is closed.
 
         A batch holds all that waited, up to `limit`: a reader that is slow gets fewer, larger
-        batches. A reader that fell behind the kept entries gets a `Gap` first.
+        batches. A reader that fell behind the kept entries gets a `Gap` first. A `seq` below 0
+        counts as 0, the beginning.
         """
+        seq = max(0, seq)
         while True:
             first = self.first_seq
             if seq + 1 < first:
@@ -95,9 +97,11 @@ class EventLog(Generic[T]):
     async def changed(self, within: float | None = None) -> bool:
         """Wait for the next append or the close; False when `within` seconds passed first.
 
-        Call it only right after `after` came back empty, with no `await` in between: an append
-        before the call is not noticed.
+        A closed log cannot change any more: False at once. Call it only right after `after` came
+        back empty, with no `await` in between: an append before the call is not noticed.
         """
+        if self._closed:
+            return False
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiters.add(waiter)

@@ -84,20 +84,25 @@ class Subscription:
         return taken
 
     async def drained(self) -> None:
-        """Wait until every event was taken and the reader came back for more."""
+        """Wait until every event was taken and the reader came back for more.
+
+        A reader that leaves without coming back is waited for: it may be busy with what it took.
+        """
         await self._idle.wait()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        while events := await self.batch(limit=1):
-            yield events[0]
+        try:
+            while events := await self.batch(limit=1):
+                yield events[0]
+        finally:
+            if not self._queue:
+                self._idle.set()
 
     def close(self) -> None:
         """Take no more events; the reader still gets those already queued."""
         self._closed = True
         self._readable.set()
         self._writable.set()
-        if not self._queue:
-            self._idle.set()
 
 
 class Bus:

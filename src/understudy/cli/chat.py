@@ -1,149 +1,143 @@
 """`understudy chat`: a terminal client that streams."""
 
 import sys
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 
 import msgspec
 import typer
-from rich.console import Console
 
-from understudy.cli.terminal import DEFAULT_URL, CommandFailed, JsonOption, UrlOption
+from understudy.cli.client import Client, Frame
+from understudy.cli.terminal import (
+    DEFAULT_URL,
+    CommandFailed,
+    JsonOption,
+    TokenOption,
+    check_url,
+    fail,
+    forgive,
+)
 
-_HELP = "Enter sends · Ctrl-C stops a reply · Ctrl-D or /quit leaves"
-
-
-class Frame(msgspec.Struct):
-    """A frame of `/chat/stream`, whichever kind it is."""
-
-    token: str = ""
-    done: bool = False
-    error: str = ""
+_HELP = """\
+Enter sends · Ctrl-C stops a reply · Ctrl-D or /quit leaves
+/help  shows this · /new  starts afresh · //text  sends text that begins with a slash"""
+# What a reply must not do to a terminal: everything but tabs and line breaks.
+_CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
 def chat(
-    url: str = UrlOption,
+    url: str = typer.Option(
+        None,
+        "--url",
+        help="Address of a running server.",
+        callback=check_url,
+        show_default=DEFAULT_URL,
+    ),
     persona: str = typer.Option(None, help="Whom to talk to.", show_default="default"),
-    session: str = typer.Option(None, help="Go on with this session."),
-    token: str = typer.Option(None, envvar="UNDERSTUDY_TOKEN", help="Bearer token, if asked for."),
+    session: str = typer.Option(None, help="Go on with this session, named when it began."),
+    token: str = TokenOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Talk to the co-host; replies stream in. Reads lines from a pipe too."""
+    """Talk to the co-host; replies stream in, Ctrl-C stops one. Reads lines from a pipe too.
+
+    Example: echo "what is this song?" | understudy chat --persona calm_coach
+    """
+    at_terminal = sys.stdin.isatty()
+    forgive(sys.stdin)
     with Client(url or DEFAULT_URL, token) as client:
-        client.start(persona, session)
-        console = Console(highlight=False)
-        interactive = sys.stdin.isatty() and not as_json
-        if interactive:
-            console.print(f"[dim]session {client.session} · {_HELP}[/dim]")
-        for line in _lines(interactive):
-            _answer(client, console, line, as_json)
+        talk = Talk(client, persona, session, as_json=as_json)
+        if at_terminal and not as_json:
+            _prepare_line_editing()
+            typer.secho(f"session {talk.session} · {_HELP}", dim=True)
+        for line in _lines(at_terminal, "" if as_json else "you > "):
+            try:
+                talk.say(line)
+            except CommandFailed as error:
+                if not at_terminal:
+                    raise
+                fail(str(error))
+            except KeyboardInterrupt:
+                if not at_terminal:
+                    raise
 
 
-class Client:
-    """One session on a running server, over HTTP."""
+class Talk:
+    """A conversation: sends lines, shows replies, and understands the client's own commands."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        import httpx2
+    def __init__(
+        self, client: Client, persona: str | None, session: str | None, *, as_json: bool = False
+    ) -> None:
+        self._client = client
+        self._persona = persona
+        self._as_json = as_json
+        self.session = client.start(persona, session)
 
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx2.Client(base_url=url, headers=headers, timeout=60)
-        self._errors = httpx2.HTTPError
-        self._url = url
-        self.session = ""
+    def say(self, line: str) -> None:
+        """Act on one line; Ctrl-C stops the reply. Raises `CommandFailed`."""
+        command = line.strip()
+        if command == "/help":
+            typer.echo(_HELP)
+        elif command == "/new":
+            self.session = self._client.start(self._persona, None)
+            typer.echo(f"session {self.session}")
+        elif command.startswith("//"):
+            self._answer(command[1:])
+        elif command.startswith("/"):
+            raise CommandFailed(f"{command.split()[0]} is no command here: /help lists them")
+        else:
+            self._answer(line)
 
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-
-    def start(self, persona: str | None, session: str | None) -> None:
-        """Start a session, or take up an old one."""
-        if session is not None:
-            self.call("GET", f"/chat/sessions/{session}")
-            self.session = session
-            return
-        body = {"user_id": "terminal", **({"persona": persona} if persona else {})}
-        self.session = self.call("POST", "/chat/start", body)["session_id"]
-
-    def stream(self, message: str) -> Generator[Frame]:
-        """The frames of the answer; closing it early stops the reply."""
-        body = {"session_id": self.session, "message": message}
-        run, ended = "", False
+    def _answer(self, message: str) -> None:
+        said: list[Frame] = []
+        frames = self._client.stream(self.session, message)
+        end = "\n"
         try:
-            with self._http.stream("POST", "/chat/stream", json=body) as response:
-                if response.status_code != 200:
-                    response.read()
-                    raise CommandFailed(_detail(response.text))
-                run = response.headers["X-Run-Id"]
-                for line in response.iter_lines():
-                    if line.startswith("data: "):
-                        frame = msgspec.json.decode(line[6:], type=Frame)
-                        ended = frame.done
-                        yield frame
-        except self._errors as error:
-            raise self._unreachable(error) from None
+            for frame in frames:
+                if frame.error:
+                    raise CommandFailed(frame.error)
+                said.append(frame)
+                self._show(frame.token)
+        except KeyboardInterrupt:
+            end = " …\n"
+            raise
         finally:
-            if run and not ended:
-                self.call("POST", f"/chat/runs/{run}/stop")
+            frames.close()
+            self._show(end)
+            if self._as_json and said:
+                self._print_json(said)
 
-    def call(
-        self, method: str, path: str, body: object = None, *, content: bytes | None = None
-    ) -> dict[str, Any]:
-        """The JSON answer to one request (empty for none); raises `CommandFailed`."""
-        try:
-            response = self._http.request(method, path, json=body, content=content)
-        except self._errors as error:
-            raise self._unreachable(error) from None
-        if response.status_code >= 400:
-            raise CommandFailed(_detail(response.text))
-        return msgspec.json.decode(response.content) if response.content else {}
+    def _show(self, text: str) -> None:
+        if not self._as_json:
+            typer.echo(text.translate(_CONTROLS), nl=False)
 
-    def _unreachable(self, error: Exception) -> CommandFailed:
-        return CommandFailed(
-            f"{self._url} does not answer ({type(error).__name__}): start `understudy serve`"
-        )
+    def _print_json(self, said: list[Frame]) -> None:
+        answer = {
+            "session_id": self.session,
+            "reply": "".join(frame.token for frame in said),
+            "message_id": said[-1].message_id,
+        }
+        typer.echo(msgspec.json.encode(answer).decode())
 
 
-def _detail(body: str) -> str:
-    """The one sentence of a problem document."""
-    try:
-        return str(msgspec.json.decode(body)["detail"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return "the server answered with something that is not Understudy's: check --url"
+def _prepare_line_editing() -> None:
+    """Arrow keys and history; without it a terminal also cuts lines at 4,096 bytes."""
+    with suppress(ImportError):
+        import_module("readline")
 
 
-def _lines(interactive: bool) -> Iterator[str]:
+def _lines(at_terminal: bool, prompt: str) -> Iterator[str]:
     while True:
         try:
-            line = input("you > " if interactive else "")
-        except (EOFError, KeyboardInterrupt):
+            line = input(prompt if at_terminal else "")
+        except EOFError:
             return
+        except KeyboardInterrupt:
+            if not at_terminal:
+                raise
+            typer.echo()
+            continue
         if line.strip() in {"/quit", "/exit"}:
             return
         if line.strip():
             yield line
-
-
-def _answer(client: Client, console: Console, line: str, as_json: bool) -> None:
-    """Print the answer as it comes; Ctrl-C stops it and goes on with the conversation."""
-    frames = client.stream(line)
-    said: list[str] = []
-    try:
-        for frame in frames:
-            if frame.error:
-                raise CommandFailed(frame.error)
-            said.append(frame.token)
-            if not as_json:
-                console.print(frame.token, end="", markup=False)
-    except KeyboardInterrupt:
-        frames.close()
-        said.append(" …")
-        if not as_json:
-            console.print(" …", end="", markup=False)
-    if as_json:
-        typer.echo(
-            msgspec.json.encode({"session_id": client.session, "reply": "".join(said)}).decode()
-        )
-    else:
-        console.print()

@@ -1,5 +1,6 @@
 """`understudy doctor`: every part, configured? reachable? and the fix when it is not."""
 
+import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable
@@ -9,13 +10,21 @@ from typing import TYPE_CHECKING
 import msgspec
 import typer
 
-from understudy.cli.terminal import ConfigOption, DataOption, JsonOption, print_json, read_settings
-from understudy.config import Settings
+from understudy.cli.terminal import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    missing_database,
+    print_json,
+    read_settings,
+    run,
+)
 
 if TYPE_CHECKING:
     from understudy.brains.budget import Budget
     from understudy.brains.choice import Choice
     from understudy.brains.router import Router
+    from understudy.config import Settings
 
 _MIN_FREE_BYTES = 500 * 1024 * 1024
 _MARKS = {"ok": "✓", "warning": "!", "broken": "✗"}
@@ -33,10 +42,10 @@ def doctor(
     data: Path = DataOption, config: Path = ConfigOption, as_json: bool = JsonOption
 ) -> None:
     """Check every part, one line each with its fix; exit code 1 when something is broken."""
-    import asyncio
-
     settings = read_settings(config, data)
-    findings = asyncio.run(examine(settings))
+    # What is logged is among the findings: without a handler it would be printed as well.
+    logging.getLogger("understudy").addHandler(logging.NullHandler())
+    findings = run(examine(settings))
     if as_json:
         print_json(msgspec.to_builtins(findings))
     else:
@@ -46,12 +55,14 @@ def doctor(
         raise typer.Exit(1)
 
 
-async def examine(settings: Settings) -> list[Finding]:
+async def examine(settings: "Settings") -> list[Finding]:
     """All findings, in the order in which the parts depend on each other."""
     checks: list[Callable[[Settings], Awaitable[Finding]]] = [
         _data_dir,
         _database,
+        _bus,
         _brain,
+        _tools,
         _personas,
         _web_app,
         _auth,
@@ -59,22 +70,29 @@ async def examine(settings: Settings) -> list[Finding]:
     return [await check(settings) for check in checks]
 
 
-async def _data_dir(settings: Settings) -> Finding:
+async def _data_dir(settings: "Settings") -> Finding:
     folder = settings.data_dir
-    existing = next(path for path in [folder, *folder.parents] if path.exists())
+    existing = _nearest_existing(folder)
+    if not existing.is_dir():
+        return Finding("data", "broken", f"{existing} is not a folder: choose one with --data")
     if not os.access(existing, os.W_OK):
-        return Finding("data", "broken", f"{existing} is not writable: change it with --data")
+        return Finding("data", "broken", f"{existing} is not writable: choose one with --data")
     free = shutil.disk_usage(existing).free
     if free < _MIN_FREE_BYTES:
         return Finding("data", "warning", f"{folder}: only {free // 2**20} MiB free, make room")
     return Finding("data", "ok", f"{folder}, {free // 2**30} GiB free")
 
 
-async def _database(settings: Settings) -> Finding:
+def _nearest_existing(folder: Path) -> Path:
+    # Unlike `Path.exists`, this takes what may not be looked at for missing.
+    return next(path for path in [folder, *folder.parents] if os.path.exists(path))
+
+
+async def _database(settings: "Settings") -> Finding:
     from understudy.storage.engine import Database
     from understudy.storage.errors import StorageError
 
-    if _is_new(settings.database_url):
+    if missing_database(settings):
         return Finding("database", "ok", "will be created at the first start")
     try:
         database = await Database.open(settings.database_url, migrate=False)
@@ -89,12 +107,13 @@ async def _database(settings: Settings) -> Finding:
     return Finding("database", "ok", database.url)
 
 
-def _is_new(database_url: str) -> bool:
-    """Whether the URL names a SQLite file that is not there yet."""
-    return database_url.startswith("sqlite") and not Path(database_url.partition("///")[2]).exists()
+async def _bus(settings: "Settings") -> Finding:
+    if settings.bus.url:
+        return Finding("bus", "broken", "bus.url is not supported yet: leave it empty")
+    return Finding("bus", "ok", "in this process")
 
 
-async def _brain(settings: Settings) -> Finding:
+async def _brain(settings: "Settings") -> Finding:
     from understudy.brains.base import BrainError
     from understudy.brains.choice import choose
     from understudy.brains.prices import PricesError, load_prices
@@ -114,7 +133,7 @@ async def _brain(settings: Settings) -> Finding:
         await router.aclose()
 
 
-def _budget(settings: Settings) -> "Budget":
+def _budget(settings: "Settings") -> "Budget":
     from understudy.brains.budget import Budget
 
     brain = settings.brain
@@ -133,7 +152,24 @@ def _judge(choice: "Choice", router: "Router") -> Finding:
     return Finding("brain", state, "; ".join(s.rstrip(".") for s in [*problems, *sentences]))
 
 
-async def _personas(settings: Settings) -> Finding:
+async def _tools(settings: "Settings") -> Finding:
+    from understudy.engine.tools.mcp import McpServers
+
+    servers = McpServers(settings.tools.servers)
+    servers.start()
+    try:
+        await servers.settled()
+        problems = servers.problems()
+        tools = len(servers.tools())
+    finally:
+        await servers.close()
+    if problems:
+        return Finding("tools", "broken", "; ".join(problems))
+    own = "the built-in ones" if settings.tools.builtin else "none of its own"
+    return Finding("tools", "ok", f"{own}, {tools} of MCP servers")
+
+
+async def _personas(settings: "Settings") -> Finding:
     from understudy.engine.personas import PersonaNotFound, Personas
 
     personas = Personas(settings.data_dir / "personas")
@@ -142,11 +178,12 @@ async def _personas(settings: Settings) -> Finding:
     except PersonaNotFound as error:
         return Finding("personas", "broken", f"persona.default: {error}")
     if personas.problems:
-        return Finding("personas", "warning", "; ".join(personas.problems.values()))
+        problems = (f"{file}: {problem}" for file, problem in personas.problems.items())
+        return Finding("personas", "warning", "; ".join(problems))
     return Finding("personas", "ok", ", ".join(personas.names()))
 
 
-async def _web_app(settings: Settings) -> Finding:
+async def _web_app(settings: "Settings") -> Finding:
     from understudy.web import dist_folder
 
     if (dist_folder() / "index.html").is_file():
@@ -154,12 +191,14 @@ async def _web_app(settings: Settings) -> Finding:
     return Finding("web app", "warning", "not built: install Node >= 20.19 and use `make run`")
 
 
-async def _auth(settings: Settings) -> Finding:
+async def _auth(settings: "Settings") -> Finding:
     from understudy.server.auth import MIN_SECRET
 
     secret = settings.auth.secret.get_secret_value()
     if secret and len(secret) < MIN_SECRET:
-        return Finding("auth", "broken", f"auth.secret is shorter than {MIN_SECRET} characters")
+        return Finding(
+            "auth", "broken", f"auth.secret is too short: use at least {MIN_SECRET} characters"
+        )
     if settings.auth_required:
         return Finding("auth", "ok", "callers need a token: make them with `understudy token`")
     if not settings.listens_on_loopback:

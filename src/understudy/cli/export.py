@@ -2,81 +2,104 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
 from understudy.cli.terminal import (
-    CommandFailed,
     ConfigOption,
     DataOption,
     JsonOption,
-    advance,
+    need_database,
     print_json,
     progress_bar,
     read_settings,
     run,
 )
 
+if TYPE_CHECKING:
+    from understudy.learning.export import ExportReport
+
 FORMATS = ("experiences", "messages", "openai")
-
-
-def export(
-    out: Path = typer.Option(..., "--out", help="File to write."),
-    format: str = typer.Option("experiences", help=f"{', '.join(FORMATS)}."),
-    since: str = typer.Option("", help="Only from this time on (ISO 8601)."),
-    channel: str = typer.Option("", help="Only this channel."),
-    data: Path = DataOption,
-    config: Path = ConfigOption,
-    as_json: bool = JsonOption,
-) -> None:
-    """Export experiences, redacted, as training data; or the message archive as it stands."""
-    if format not in FORMATS:
-        raise typer.BadParameter(f"use one of {', '.join(FORMATS)}", param_hint="--format")
-    settings = read_settings(config, data)
-    start = parse_since(since)
-
-    async def work() -> object:
-        from understudy.learning.export import export_experiences
-        from understudy.storage.chat_log import ChatArchive
-        from understudy.storage.engine import Database
-
-        database = await Database.open(settings.database_url)
-        try:
-            with progress_bar("exporting", quiet=as_json) as progress:
-                return await export_experiences(
-                    ChatArchive(database),
-                    out,
-                    channel=channel or None,
-                    since=start,
-                    format=format,
-                    progress=lambda rows, total: advance(progress, rows, total),
-                )
-        finally:
-            await database.close()
-
-    report = msgspec.to_builtins(run(work()))
-    if as_json:
-        print_json(report)
-        return
-    redacted = sum(report["redacted"].values())
-    typer.echo(
-        f"{report['rows']} rows in {out}, {report['skipped']} skipped, {redacted} places redacted"
-    )
 
 
 def parse_since(text: str) -> int:
     """Milliseconds since the epoch of an ISO 8601 time (UTC unless it says otherwise); 0 for none.
 
-    Raises `CommandFailed`.
+    Raises `typer.BadParameter`.
     """
     if not text:
         return 0
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandFailed(
-            f"--since {text!r} is not a time: write it as 2026-11-21T18:00"
+        raise typer.BadParameter(
+            f"{text!r} is not a time: write it as 2026-11-21T18:00", param_hint="--since"
         ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
+
+
+def must_redact(format: str, wanted: bool | None) -> bool:
+    """Whether `format` is redacted: training data always is. Raises `typer.BadParameter`."""
+    if format == "messages":
+        return bool(wanted)
+    if wanted is False:
+        raise typer.BadParameter(f"{format} is always redacted", param_hint="--no-redact")
+    return True
+
+
+def export(
+    out: Path = typer.Option(..., "--out", help="File to write, whole or not at all."),
+    format: str = typer.Option("experiences", help=f"{', '.join(FORMATS)}."),
+    since: str = typer.Option("", help="Only from this time on (ISO 8601, UTC by default)."),
+    channel: str = typer.Option("", help="Only this channel."),
+    redact: bool = typer.Option(
+        None,
+        "--redact/--no-redact",
+        help="Take out names and personal data; what is trained on always is redacted.",
+        show_default="only training data",
+    ),
+    data: Path = DataOption,
+    config: Path = ConfigOption,
+    as_json: bool = JsonOption,
+) -> None:
+    """Export experiences as training data, redacted; or the message archive as it stands.
+
+    Example: understudy export --out chat.jsonl --format openai --since 2026-01-01
+    """
+    if format not in FORMATS:
+        raise typer.BadParameter(f"use one of {', '.join(FORMATS)}", param_hint="--format")
+    redacted = must_redact(format, redact)
+    start = parse_since(since)
+    settings = read_settings(config, data)
+    need_database(settings)
+
+    async def work() -> "ExportReport":
+        from understudy.learning.export import ExportFormat, export_experiences
+        from understudy.storage.chat_log import ChatArchive
+        from understudy.storage.engine import Database
+
+        database = await Database.open(settings.database_url)
+        try:
+            with progress_bar("exporting", quiet=as_json) as advance:
+                return await export_experiences(
+                    ChatArchive(database),
+                    out,
+                    channel=channel or None,
+                    since=start,
+                    format=msgspec.convert(format, ExportFormat),
+                    redact=redacted,
+                    keep=[settings.persona.name, *settings.persona.aliases],
+                    progress=advance,
+                )
+        finally:
+            await database.close()
+
+    report = run(work())
+    if as_json:
+        print_json(msgspec.to_builtins(report))
+        return
+    places = f"{sum(report.redacted.values())} places redacted" if redacted else "not redacted"
+    typer.echo(f"{report.rows} rows in {out}, {report.skipped} skipped, {places}")

@@ -1,5 +1,6 @@
 """`understudy import`: recorded chat into the archive, idempotent."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,21 +11,21 @@ from understudy.cli.terminal import (
     ConfigOption,
     DataOption,
     JsonOption,
-    advance,
     print_json,
     progress_bar,
     read_settings,
     run,
 )
-from understudy.config import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from understudy.config import Settings
     from understudy.sources.recordings import Format
     from understudy.storage.log_writer import LogWriter
 
 SHOWN_BAD_LINES = 20
+PROGRESS_ROWS = 1000
 
 
 class Summary(msgspec.Struct):
@@ -39,13 +40,18 @@ class Summary(msgspec.Struct):
 
 def import_recordings(
     files: list[Path] = typer.Argument(..., help="Recorded chat."),
-    format: str = typer.Option("auto", help="auto, jsonl, twitchdownloader or csv."),
+    format: str = typer.Option(
+        "auto", help="auto (looks at the content), jsonl, twitchdownloader or csv."
+    ),
     channel: str = typer.Option("", help="Channel to file it under, instead of the recorded one."),
     data: Path = DataOption,
     config: Path = ConfigOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Import recorded chat into the archive. Importing a file twice changes nothing."""
+    """Import recorded chat into the archive. Importing a file twice changes nothing.
+
+    Example: understudy import 2026-11-*.json --channel pixelharbor
+    """
     if format not in ("auto", "jsonl", "twitchdownloader", "csv"):
         raise typer.BadParameter("use auto, jsonl, twitchdownloader or csv", param_hint="--format")
     settings = read_settings(config, data)
@@ -64,34 +70,36 @@ def import_recordings(
 
 
 async def _import(
-    settings: Settings, files: list[Path], format: "Format", channel: str, *, quiet: bool
+    settings: "Settings", files: list[Path], format: "Format", channel: str, *, quiet: bool
 ) -> Summary:
     from understudy.sources.recordings import count_hint
     from understudy.storage.engine import Database
     from understudy.storage.log_writer import LogWriter
 
+    # Before a database is made: a name typed wrong must leave nothing behind.
     total = sum(count_hint(file) for file in files)
-    database = await Database.open(settings.database_url)
-    log = LogWriter(database, queue_rows=settings.storage.queue_rows)
-    await log.start()
     summary = Summary()
-    try:
-        with progress_bar("importing", quiet=quiet) as progress:
-            for file in files:
-                async for done in _import_file(log, file, format, channel, summary):
-                    advance(progress, done, total)
+    async with AsyncExitStack() as stack:
+        database = await Database.open(settings.database_url)
+        stack.push_async_callback(database.close)
+        log = LogWriter(database, queue_rows=settings.storage.queue_rows)
+        await log.start()
+        stack.push_async_callback(log.close)
+        advance = stack.enter_context(progress_bar("importing", quiet=quiet))
+        for file in files:
+            async for done in _import_file(log, file, format, channel, summary):
+                advance(done, total)
         await log.flushed()
         summary.known = log.stats.duplicates
-        summary.new = summary.read - summary.known
-    finally:
-        await log.close()
-        await database.close()
+        summary.skipped += log.stats.parked
+        summary.new = summary.read - summary.known - log.stats.parked
     return summary
 
 
 async def _import_file(
     log: "LogWriter", file: Path, format: "Format", channel: str, summary: Summary
 ) -> "AsyncIterator[int]":
+    """Queue what `file` holds and count it; yields now and then how many events were read."""
     from understudy.engine.archive import row_of
     from understudy.sources.recordings import BadLine, read_recording
 
@@ -103,5 +111,5 @@ async def _import_file(
             continue
         await log.put(row_of(item))
         summary.read += 1
-        if summary.read % 1000 == 0:
+        if summary.read % PROGRESS_ROWS == 0:
             yield summary.read

@@ -1,16 +1,29 @@
 """The command itself: its subcommands, and how errors end it."""
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from understudy import __version__
 from understudy.cli import chat, db, doctor, export, importing, rehearse, serve, token
-from understudy.cli.terminal import CommandFailed, fail
+from understudy.cli.terminal import CommandFailed, fail, forgive
+
+
+class _Commands(TyperGroup):
+    """The subcommands; an expected error of one ends it with one sentence and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CommandFailed as error:
+            raise typer.Exit(fail(str(error))) from None
+
 
 app = typer.Typer(
     name="understudy",
-    help="A self-hosted AI co-host for live streams that learns from its audience.",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -41,8 +54,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command; an expected error ends it with one sentence and exit code 1."""
-    try:
-        app()
-    except CommandFailed as error:
-        sys.exit(fail(str(error)))
+    """Run the command that the process was started with."""
+    forgive(sys.stdout)
+    forgive(sys.stderr)
+    app()

@@ -30,7 +30,7 @@ def read_analysis(answer: str) -> tuple[str, list[str]]:
     except msgspec.DecodeError:
         points = _BULLET.findall(answer) or _sentences(answer)
         return _sentiment_in(answer), points[:MAX_KEY_POINTS]
-    return _sentiment_in(analysis.sentiment), analysis.key_points
+    return _sentiment_in(analysis.sentiment), analysis.key_points[:MAX_KEY_POINTS]
 
 
 def _sentiment_in(text: str) -> str:

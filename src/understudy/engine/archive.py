@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 4_096
 RETRY_SECONDS = 0.5
+CLOSE_SECONDS = 5.0
+"""How long a close waits for a disk that neither takes rows nor refuses them."""
 
 
 class Archive:
@@ -46,8 +48,13 @@ class Archive:
     async def close(self) -> None:
         """Hand over what is queued, then stop."""
         self._bus.unsubscribe(self._subscription)
-        if self._task:
-            await self._task
+        if self._task is None:
+            return
+        await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            logger.error("the last events are lost: the disk did not take them in time")
 
     async def _run(self) -> None:
         while events := await self._subscription.batch():
@@ -62,7 +69,8 @@ class Archive:
                 return
             except LogUnavailable as error:
                 if self._subscription.closed:
-                    logger.error("%s %s is lost at shutdown: %s", row, event.id, error)
+                    kind = type(event).__name__
+                    logger.error("%s %s is lost at shutdown: %s", kind, event.id, error)
                     return
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -7,8 +7,8 @@ are handled one after another; replies are made in tasks of their own. Does not 
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
 
@@ -17,6 +17,7 @@ from understudy.engine.addressing import AddressReader
 from understudy.engine.clock import Clock, SimulatedClock
 from understudy.engine.director import Candidate, Director, Outcome, removes
 from understudy.engine.runs import Run
+from understudy.engine.sessions import SessionEnded
 from understudy.engine.turn import TurnRequest
 from understudy.engine.turns import Busy, Turns
 from understudy.events import ChatMessage, Decision, Event, Moderation, StreamEvent
@@ -27,12 +28,16 @@ from understudy.storage.rows import ExperienceOrigin
 
 logger = logging.getLogger(__name__)
 
+KNOWN_IDS = 1_024
+"""Ids of the newest events: a source that goes on after a break may hand some in again."""
 RECENT_CHAT = 30
 """Messages of the room kept as context for a reply."""
 WORDS_PER_SECOND = 3.0
 """Pace of speech, used to tell how long a reply holds the floor in simulated time."""
 
 StreamInput = ChatMessage | StreamEvent | Moderation
+
+_ENDED = ("stream_ended", "The stream ended first.")
 
 
 class Channel:
@@ -48,21 +53,28 @@ class Channel:
         clock: Clock | None = None,
         origin: ExperienceOrigin = "stream",
         run_prefix: str = "",
+        input_filter: InputFilter | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
         self._turns = turns
         self._publish = publish
         self._clock = clock or Clock()
-        self._origin = origin
+        self._origin: ExperienceOrigin = origin
         self._run_prefix = run_prefix
         self._streamer = settings.persona.streamer or name
         cohost = [settings.persona.name, *settings.persona.aliases]
         self.director = Director(settings.director, AddressReader(cohost, [self._streamer]))
-        self._filter = InputFilter(settings.safety.blocked_words)
+        self._filter = input_filter or InputFilter(settings.safety.blocked_words)
+        self._known: OrderedDict[str, None] = OrderedDict()
         self._recent: deque[ChatMessage] = deque(maxlen=RECENT_CHAT)
-        self._turn: tuple[Run, Candidate] | None = None
-        self._watching: set[asyncio.Task[None]] = set()
+        # What is being answered; its run follows when the turn has started.
+        self._answering: Candidate | None = None
+        self._run: Run | None = None
+        self._cut = False
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -72,20 +84,22 @@ class Channel:
         return f"{self._run_prefix or 'channel_'}{self.name}"
 
     async def receive(self, event: StreamInput) -> None:
-        """Handle the next event of this channel."""
+        """Handle the next event of this channel; one that is handed in again is ignored."""
+        if self._is_known(event):
+            return
         now = self._clock.now()
         if isinstance(event, ChatMessage):
             await self._receive_message(event, now)
         elif isinstance(event, StreamEvent):
             await self._publish(event)
-            await self._record(self.director.consider_event(event, now), now)
+            await self._consider(event, now)
         else:
             await self._receive_moderation(event, now)
         await self._step(now)
 
     async def advance(self, to: int) -> None:
         """In simulated time: do everything that falls due until `to`."""
-        while (wake := self.director.wake_at()) is not None and wake <= to:
+        while not self._closed and (wake := self.director.wake_at()) is not None and wake <= to:
             await self._step(max(wake, self._clock.now()))
 
     async def mute(self, muted: bool) -> None:
@@ -98,30 +112,53 @@ class Channel:
 
     def skip(self) -> bool:
         """End the reply under way; False when there is none."""
-        return self._turn is not None and self._turn[0].stop("stopped")
+        if self._answering is None:
+            return False
+        if self._run is not None:
+            return self._run.stop("stopped")
+        self._cut = True
+        return True
 
     async def close(self) -> None:
         """Settle what still waits and let the reply under way end."""
         self._closed = True
         if self._timer:
             self._timer.cancel()
-        settled = self.director.dismiss("stream_ended", "The stream ended first.")
-        await self._record(settled, self._clock.now())
-        while self._watching:
-            await asyncio.wait(self._watching)
+        await self._record(self.director.dismiss(*_ENDED), self._clock.now())
+        await self._settled.wait()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _is_known(self, event: StreamInput) -> bool:
+        if event.id in self._known:
+            return True
+        self._known[event.id] = None
+        if len(self._known) > KNOWN_IDS:
+            self._known.popitem(last=False)
+        return False
 
     async def _receive_message(self, message: ChatMessage, now: int) -> None:
         text = clean(message.text)
-        if text != message.text:
-            message = msgspec.structs.replace(message, text=text)
-        await self._publish(message)
         verdict = self._filter.check(text)
+        if text != message.text or not verdict.allowed:
+            message = msgspec.structs.replace(message, text=text, blocked=not verdict.allowed)
+        await self._publish(message)
         if not verdict.allowed:
             blocked = Outcome(message, "blocked", verdict.rule, verdict.detail)
             await self._record([blocked], now)
             return
-        await self._record(self.director.consider(message, now), now)
         self._recent.append(message)
+        await self._consider(message, now)
+
+    async def _consider(self, source: ChatMessage | StreamEvent, now: int) -> None:
+        # The channel may have been closed while the event was published.
+        if self._closed:
+            outcomes = [Outcome(source, "skipped", *_ENDED)]
+        elif isinstance(source, ChatMessage):
+            outcomes = self.director.consider(source, now)
+        else:
+            outcomes = self.director.consider_event(source, now)
+        await self._record(outcomes, now)
 
     async def _receive_moderation(self, act: Moderation, now: int) -> None:
         await self._publish(act)
@@ -129,7 +166,7 @@ class Channel:
         if len(kept) != len(self._recent):
             self._recent = deque(kept, maxlen=RECENT_CHAT)
         await self._record(self.director.moderate(act), now)
-        if self._turn is not None and removes(act, self._turn[1].source):
+        if self._answering is not None and removes(act, self._answering.source):
             self.skip()
 
     async def _step(self, now: int) -> None:
@@ -142,36 +179,55 @@ class Channel:
         self._schedule()
 
     async def _answer(self, candidate: Candidate, now: int) -> None:
-        source = candidate.source
-        request = self._request(candidate, now)
+        self._answering, self._run, self._cut = candidate, None, False
+        self._settled.clear()
         try:
-            run = await self._turns.start(request)
-        except (Busy, StorageError) as error:
-            self.director.finished(now)
-            await self._record([Outcome(source, "skipped", "unavailable", f"{error}.")], now)
+            run = await self._turns.start(self._request(candidate, now))
+        except asyncio.CancelledError:
+            await self._give_up(candidate, now, *_ENDED)
+            raise
+        except (Busy, SessionEnded, StorageError) as error:
+            await self._give_up(candidate, now, "unavailable", f"{error}.")
             return
-        outcome = Outcome(source, "answered", candidate.reason, candidate.detail, candidate.score)
-        await self._record([outcome], now, turn=run.id)
-        self._turn = (run, candidate)
+        except Exception:
+            logger.exception("channel %s cannot answer %s", self.name, candidate.source.id)
+            detail = "The answer could not be started: see the server's log."
+            await self._give_up(candidate, now, "unavailable", detail)
+            return
+        self._run = run
+        if self._cut or self._closed:
+            run.stop("stopped")
+        if not isinstance(self._clock, SimulatedClock):
+            self._spawn(self._watch(run), f"watch {run.id}")
+        source, why = candidate.source, (candidate.reason, candidate.detail, candidate.score)
+        await self._record([Outcome(source, "answered", *why)], now, turn=run.id)
         if isinstance(self._clock, SimulatedClock):
             await self._conclude(run, now)
-        else:
-            watcher = asyncio.create_task(self._watch(run), name=f"watch {run.id}")
-            self._watching.add(watcher)
-            watcher.add_done_callback(self._watching.discard)
+
+    async def _give_up(self, candidate: Candidate, now: int, reason: str, detail: str) -> None:
+        self._is_over(now)
+        outcome = Outcome(candidate.source, "skipped", reason, detail, candidate.score)
+        await self._record([outcome], now)
 
     async def _conclude(self, run: Run, now: int) -> None:
         """Simulated time: the reply is made at once and holds the floor as if it were spoken."""
-        reply = await run.result()
-        self._turn = None
-        spoken_ms = int(len(reply.text.split()) / WORDS_PER_SECOND * 1000)
-        self.director.finished(now + spoken_ms)
+        try:
+            await run.ended.wait()
+        finally:
+            spoken_ms = int(len(run.text().split()) / WORDS_PER_SECOND * 1000)
+            self._is_over(now + spoken_ms)
 
     async def _watch(self, run: Run) -> None:
         await run.ended.wait()
-        self._turn = None
-        self.director.finished(self._clock.now())
-        await self._step(self._clock.now())
+        now = self._clock.now()
+        self._is_over(now)
+        await self._step(now)
+
+    def _is_over(self, at: int) -> None:
+        """The floor is free again from `at`."""
+        self._answering = self._run = None
+        self._settled.set()
+        self.director.finished(at)
 
     def _request(self, candidate: Candidate, now: int) -> TurnRequest:
         source = candidate.source
@@ -225,6 +281,14 @@ class Channel:
         self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
     def _wake(self) -> None:
-        task = asyncio.create_task(self._step(self._clock.now()), name=f"wake {self.name}")
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
+        self._spawn(self._step(self._clock.now()), f"wake {self.name}")
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s failed", task.get_name(), exc_info=error)

@@ -24,13 +24,14 @@ class Channels:
 
     async def remove(self, channel: Channel) -> None:
         """Close a channel and forget it."""
-        self._channels.pop(channel.name, None)
+        if self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
         await channel.close()
 
     async def mute(self, muted: bool) -> None:
         """Silence or release the co-host everywhere; muting ends replies under way."""
         self.muted = muted
-        for channel in self._channels.values():
+        for channel in list(self._channels.values()):
             await channel.mute(muted)
 
     def skip(self) -> int:

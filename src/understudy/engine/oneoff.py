@@ -25,7 +25,13 @@ from understudy.engine.context import Context, assemble
 from understudy.engine.personas import Persona
 from understudy.engine.reply import ReplyPart, ReplyStream, Shown
 from understudy.engine.runs import Run, TokenFrame, reply_id
-from understudy.engine.turn import Outcome, TurnRequest, end_frame, experience_row
+from understudy.engine.turn import (
+    Outcome,
+    TurnRequest,
+    end_frame,
+    experience_row,
+    note_answer,
+)
 from understudy.engine.turns import Busy
 from understudy.events import Reply, new_id, now_ms
 from understudy.safety.untrusted import SYSTEM_RULE, quote_viewer
@@ -74,9 +80,13 @@ class OneOff(Run):
     def __init__(self, run_id: str, conversation: str) -> None:
         super().__init__(run_id, conversation, grace=0.0)
         self.outcome = Outcome()
-        self.model = ""
         self.finish_reason = Finish().reason
         self.failure: BrainError | None = None
+
+    @property
+    def model(self) -> str:
+        """The model that answered."""
+        return self.outcome.model
 
     @property
     def usage(self) -> Usage:
@@ -94,7 +104,7 @@ class OneOffs:
         log: LogWriter,
         *,
         reply_stream: Callable[[Collection[str]], ReplyStream],
-        on_reply: Callable[[Reply], None] | None = None,
+        on_reply: Callable[[Reply, Outcome], None] | None = None,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -168,9 +178,9 @@ class OneOffs:
         reply = self._describe(answer, request, _elapsed_ms(started))
         answer.finish(reply, end_frame(reply, answer.outcome, durable=False))
         if self._on_reply:
-            self._on_reply(reply)
+            self._on_reply(reply, answer.outcome)
         if answer.outcome.context is not None:
-            await self._record(request, reply, answer.outcome.context)
+            await self._record(request, reply, answer.outcome)
 
     async def _speak(self, answer: OneOff, request: OneOffRequest, context: Context) -> None:
         try:
@@ -189,16 +199,16 @@ class OneOffs:
         answer.outcome.context = context
         reply = self._reply_stream(request.persona.emotions)
         asked = self._router.stream(self._ask(request, context), shortened=shortened)
-        async with aclosing(asked) as events:
-            async for event in events:
-                answer.model = events.model
-                if isinstance(event, Text):
-                    _show(answer, reply.feed(event.text), started)
-                elif isinstance(event, Usage):
-                    answer.outcome.usage = event
-                elif isinstance(event, Finish):
-                    answer.finish_reason = event.reason
-        _show(answer, reply.finish(), started)
+        try:
+            async with aclosing(asked):
+                async for event in asked:
+                    if isinstance(event, Text):
+                        _show(answer, reply.feed(event.text), started)
+                    elif isinstance(event, Finish):
+                        answer.finish_reason = event.reason
+            _show(answer, reply.finish(), started)
+        finally:
+            note_answer(answer.outcome, asked)
 
     def _ask(self, request: OneOffRequest, context: Context) -> BrainRequest:
         return BrainRequest(
@@ -233,12 +243,12 @@ class OneOffs:
             error=outcome.error,
         )
 
-    async def _record(self, request: OneOffRequest, reply: Reply, context: Context) -> None:
+    async def _record(self, request: OneOffRequest, reply: Reply, outcome: Outcome) -> None:
         turn = TurnRequest(
             session=reply.session, user=request.user, text=request.text, persona=reply.persona
         )
         try:
-            await self._log.append(experience_row(turn, reply, context))
+            await self._log.append(experience_row(turn, reply, outcome))
         except StorageError as error:
             logger.error("answer %s is not stored: %s", reply.turn, error)
 

@@ -22,7 +22,18 @@ import msgspec
 
 from understudy.engine.sentences import SentenceCutter
 
-EMOTIONS = ("neutral", "happy", "sad", "angry", "surprised", "embarrassed", "thinking")
+EMOTIONS = (
+    "neutral",
+    "happy",
+    "excited",
+    "calm",
+    "love",
+    "sad",
+    "angry",
+    "surprised",
+    "embarrassed",
+    "thinking",
+)
 """The feelings every avatar can show; a persona may name its own."""
 
 

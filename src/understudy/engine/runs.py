@@ -66,8 +66,10 @@ class Run:
         return self._stop_status
 
     def own(self, task: asyncio.Task[None]) -> None:
-        """Name the task that makes the reply, so that `stop` can end it."""
+        """Name the task that makes the reply, so that `stop` can end it, or has already."""
         self._task = task
+        if self._stop_status is not None:
+            task.cancel()
 
     def stop(self, status: TurnStatus = "stopped") -> bool:
         """End the reply early; False when it has ended or is ending already.
@@ -75,12 +77,13 @@ class Run:
         The model call is cancelled at once; readers get their end frame; what was said is stored
         with `status`. Only this run is touched.
         """
-        if self._task is None or self._task.done() or self._stop_status is not None:
+        if self._stop_status is not None or self.log.closed:
             return False
-        if self.log.closed:
+        if self._task is not None and self._task.done():
             return False
         self._stop_status = status
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()
         return True
 
     @contextmanager

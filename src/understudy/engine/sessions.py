@@ -7,6 +7,8 @@ for the database to read what was just said. Durable storage is `storage.session
 import re
 from collections import OrderedDict
 
+import msgspec
+
 from understudy.events import new_id, now_ms
 from understudy.storage.sessions import SessionMessage, SessionRow, Sessions
 
@@ -40,7 +42,9 @@ class SessionManager:
 
     async def get(self, session: str) -> SessionRow:
         """The session with this id; raises `SessionNotFound`."""
-        row = self._rows.get(session) or await self._sessions.get(session)
+        stored = None if session in self._rows else await self._sessions.get(session)
+        # While the database was read the session may have ended: what is at hand is newer.
+        row = self._rows.get(session, stored)
         if row is None:
             raise SessionNotFound(f"there is no session {session!r}: start one at /chat/start")
         self._remember(row)
@@ -64,11 +68,13 @@ class SessionManager:
 
     async def history(self, session: str) -> list[SessionMessage]:
         """The newest messages since the last clear, oldest first."""
-        cached = self._histories.get(session)
-        if cached is None:
-            cached = await self._sessions.messages(session, HISTORY_LIMIT)
-            self._keep_history(session, cached)
-        return list(cached)
+        if session not in self._histories:
+            stored = await self._sessions.messages(session, HISTORY_LIMIT)
+            # Another reader may have been quicker, and messages may have come to its list since.
+            if session not in self._histories:
+                self._keep_history(session, stored)
+        self._histories.move_to_end(session)
+        return list(self._histories[session])
 
     def remember(self, session: str, message: SessionMessage) -> None:
         """Add a message that was handed to the log to the history at hand."""
@@ -76,6 +82,7 @@ class SessionManager:
         if history is not None:
             history.append(message)
             del history[:-HISTORY_LIMIT]
+            self._histories.move_to_end(session)
 
     async def clear(self, session: str) -> None:
         """Forget the conversation so far; the record in the database stays."""
@@ -84,9 +91,10 @@ class SessionManager:
 
     async def end(self, session: str) -> None:
         """End the session; raises `SessionNotFound`."""
-        await self.get(session)
-        await self._sessions.end(session, now_ms())
-        self._rows.pop(session, None)
+        row = await self.get(session)
+        ended_at = row.ended_at or now_ms()
+        await self._sessions.end(session, ended_at)
+        self._remember(msgspec.structs.replace(row, ended_at=ended_at))
         self._histories.pop(session, None)
 
     async def _create(self, session: str, user: str, persona: str, channel: str) -> SessionRow:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from understudy.brains.base import Task, Usage
+from understudy.brains.router import Answer
 from understudy.engine.context import Context
 from understudy.engine.runs import DoneFrame, ErrorFrame
 from understudy.events import ChatMessage, Reply, Role, TurnStatus, now_ms
@@ -45,14 +46,26 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct):
-    """What speaking came to, filled in as it goes."""
+    """What speaking came to, filled in as it goes.
+
+    `provider` and `model` say who answered, empty while nobody has; `cost_micros` is in
+    millionths of a dollar, None when the price is not known.
+    """
 
     context: Context | None = None
     usage: Usage = Usage()
+    provider: str = ""
+    model: str = ""
+    cost_micros: int | None = None
     status: TurnStatus = "complete"
     error: str = ""
     retryable: bool = False
     first_token_ms: int | None = None
+
+
+def valid_text(text: str) -> str:
+    """`text` with half characters (lone surrogates), which no output could encode, as `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def user_row(run: str, request: TurnRequest) -> SessionMessageRow:
@@ -93,8 +106,17 @@ def end_frame(reply: Reply, outcome: Outcome, durable: bool) -> DoneFrame | Erro
     return DoneFrame(reply.id if durable else None, usage, reply.status)
 
 
-def experience_row(request: TurnRequest, reply: Reply, context: Context) -> ExperienceRow:
-    """The exchange as the model saw it, with the account of its context."""
+def note_answer(outcome: Outcome, answer: Answer) -> None:
+    """Take over who answered, and what it cost as far as is known by now."""
+    outcome.provider, outcome.model = answer.provider, answer.model
+    outcome.usage = answer.usage or outcome.usage
+    outcome.cost_micros = answer.cost_micros
+
+
+def experience_row(request: TurnRequest, reply: Reply, outcome: Outcome) -> ExperienceRow:
+    """The exchange as the model saw it, with the account of its context and what it cost."""
+    context, usage = outcome.context, outcome.usage
+    assert context is not None, "an experience needs the context that was given"
     system = [{"role": "system", "content": context.system_prompt}]
     messages = [{"role": m.role, "content": m.content} for m in context.messages]
     return ExperienceRow(
@@ -114,6 +136,11 @@ def experience_row(request: TurnRequest, reply: Reply, context: Context) -> Expe
         first_token_ms=reply.first_token_ms,
         total_ms=reply.total_ms,
         origin=request.origin,
+        provider=outcome.provider,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cached_tokens,
+        cost_micros=outcome.cost_micros,
     )
 
 

@@ -15,12 +15,12 @@ Tokens never wait for the log. The end frame does: a `message_id` in it means du
 import asyncio
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
-from understudy.brains.base import BrainError, BrainRequest, Text, Usage
+from understudy.brains.base import BrainError, BrainRequest, Text
 from understudy.brains.router import Answer, Router
 from understudy.config import Settings
 from understudy.engine.clock import Clock
@@ -36,9 +36,11 @@ from understudy.engine.turn import (
     TurnRequest,
     end_frame,
     experience_row,
+    note_answer,
     reply_row,
     session_message,
     user_row,
+    valid_text,
 )
 from understudy.events import (
     Emotion,
@@ -61,12 +63,8 @@ class Busy(Exception):
     """Too many replies are under way."""
 
 
-class Publish(Protocol):
-    """Hands an event of a stream's turn to the bus."""
-
-    async def __call__(self, event: Event) -> None:
-        """Publish `event`."""
-        ...
+Publish = Callable[[Event], Awaitable[None]]
+"""Hands an event of a stream's turn to the bus."""
 
 
 class Turns:
@@ -83,7 +81,7 @@ class Turns:
         *,
         reply_stream: Callable[[Collection[str]], ReplyStream],
         clock: Clock | None = None,
-        on_reply: Callable[[Reply], None] | None = None,
+        on_reply: Callable[[Reply, Outcome], None] | None = None,
         toolbox: Toolbox | None = None,
     ) -> None:
         self._settings = settings
@@ -96,7 +94,8 @@ class Turns:
         self._clock = clock or Clock()
         self._on_reply = on_reply
         self._toolbox = toolbox
-        self._runs: OrderedDict[str, tuple[Run, float]] = OrderedDict()
+        self._runs: dict[str, Run] = {}
+        self._ended_runs: deque[tuple[float, Run]] = deque()
         self._active: dict[str, tuple[Run, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -109,8 +108,7 @@ class Turns:
     def get(self, run: str) -> Run | None:
         """The run, while it is under way or can still be resumed."""
         self._forget_expired()
-        entry = self._runs.get(run)
-        return entry[0] if entry else None
+        return self._runs.get(run)
 
     def active_run(self, session: str) -> Run | None:
         """The reply under way in `session`, if there is one."""
@@ -119,8 +117,7 @@ class Turns:
 
     def stop(self, run: str, status: TurnStatus = "stopped") -> bool:
         """End the run early; False when it is unknown or has ended."""
-        found = self.get(run)
-        return found.stop(status) if found else False
+        return (found := self.get(run)) is not None and found.stop(status)
 
     async def start(self, request: TurnRequest) -> Run:
         """Begin a turn and return its run at once; the reply is made in a task of its own.
@@ -128,21 +125,19 @@ class Turns:
         A reply under way in the same session is replaced. Raises `Busy` and, when the log cannot
         take rows, `LogUnavailable`.
         """
-        if self._closing:
-            raise Busy("the server is stopping: try again in a moment")
-        if len(self._tasks) >= self._settings.limits.streams:
-            raise Busy("too many replies are under way: try again in a moment")
-        run = Run(request.run or new_id("run_"), request.session, grace=request.grace)
         self._forget_expired()
-        await self._replace(request.session)
-        history = await self._sessions.history(request.session)
+        self._refuse_if_busy()
+        history = await self._replace(request.session)
+        # Others may have started while this one waited. From here on nothing waits.
+        self._refuse_if_busy()
+        run = Run(request.run or new_id("run_"), request.session, grace=request.grace)
         message = user_row(run.id, request)
         stored = self._log.submit(message)
         self._sessions.remember(request.session, session_message(message))
         task = asyncio.create_task(self._take(run, request, history, stored), name=run.id)
         self._tasks.add(task)
         self._active[request.session] = (run, task)
-        self._runs[run.id] = (run, float("inf"))
+        self._runs[run.id] = run
         task.add_done_callback(lambda done: self._ended(run, done))
         return run
 
@@ -153,26 +148,35 @@ class Turns:
         async with aclosing(self._router.stream(request)) as events:
             async for event in events:
                 if isinstance(event, Text):
-                    parts += reply.feed(event.text)
+                    parts += reply.feed(valid_text(event.text))
         parts += reply.finish()
         return "".join(part.text for part in parts if isinstance(part, Shown))
 
     async def close(self) -> None:
         """Stop every reply; returns when each has its end frame and its rows are on their way."""
         self._closing = True
-        for run, _ in list(self._runs.values()):
+        for run in list(self._runs.values()):
             run.stop("stopped")
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _replace(self, session: str) -> None:
-        """End the reply under way in `session`, if any.
+    def _refuse_if_busy(self) -> None:
+        if self._closing:
+            raise Busy("the server is stopping: try again in a moment")
+        if len(self._tasks) >= self._settings.limits.streams:
+            raise Busy("too many replies are under way: try again in a moment")
 
-        The history is read into the cache first: between the last look at `_active` and the
-        registration of the new run nothing may wait, or two turns could both think they are alone.
+    async def _replace(self, session: str) -> list[SessionMessage]:
+        """End the reply under way in `session`, if any; returns what was said before.
+
+        The history is read before the look at `_active`: between that look and the registration
+        of the new run nothing may wait, or two turns could both think they are alone.
         """
-        await self._sessions.history(session)
-        while (entry := self._active.get(session)) is not None:
+        while True:
+            history = await self._sessions.history(session)
+            entry = self._active.get(session)
+            if entry is None:
+                return history
             entry[0].stop("replaced")
             await asyncio.wait([entry[1]])
 
@@ -192,31 +196,52 @@ class Turns:
         self._judge(run, speaking, outcome)
         reply = self._describe(run, request, outcome, _elapsed_ms(started))
         durable = await self._record(request, reply, outcome, stored)
+        if request.channel:
+            # Before `finish`: whoever waits for that may start the next turn at once.
+            await self._publish(reply)
         run.finish(reply, end_frame(reply, outcome, durable))
         if self._on_reply:
-            self._on_reply(reply)
-        if request.channel:
-            await self._publish(reply)
+            self._on_reply(reply, outcome)
 
     async def _speak(
         self, run: Run, request: TurnRequest, history: list[SessionMessage], outcome: Outcome
     ) -> None:
-        started = time.monotonic()
-        persona = self._persona(request.persona)
-        context = self._assemble(request, persona, history)
-        outcome.context = context
         if request.channel:
             await self._announce(run, request)
+        budget = self._settings.brain.context_tokens
+        try:
+            await self._say(run, request, history, outcome, budget)
+        except BrainError as error:
+            if error.kind != "context_too_long":
+                raise
+            # Our count of tokens is an estimate, and the model's may be much higher.
+            await self._say(run, request, history, outcome, budget // 2, shortened=True)
+
+    async def _say(
+        self,
+        run: Run,
+        request: TurnRequest,
+        history: list[SessionMessage],
+        outcome: Outcome,
+        budget: int,
+        *,
+        shortened: bool = False,
+    ) -> None:
+        """Speak with at most `budget` tokens of context."""
+        started = time.monotonic()
+        persona = self._persona(request.persona)
+        context = outcome.context = self._assemble(request, persona, history, budget)
         reply = self._reply_stream(persona.emotions)
-        answer = self._answer(self._ask(request, context), request, history)
-        async with aclosing(answer) as events:
-            async for event in events:
-                if isinstance(event, Usage):
-                    outcome.usage = event
-                if not isinstance(event, Text):
-                    continue
-                await self._show(run, request, reply.feed(event.text), outcome, started)
-        await self._show(run, request, reply.finish(), outcome, started)
+        answer = self._answer(self._ask(request, context), request, history, shortened)
+        try:
+            async with aclosing(answer):
+                async for event in answer:
+                    if isinstance(event, Text):
+                        parts = reply.feed(valid_text(event.text))
+                        await self._show(run, request, parts, outcome, started)
+            await self._show(run, request, reply.finish(), outcome, started)
+        finally:
+            note_answer(outcome, answer)
 
     async def _show(
         self,
@@ -255,15 +280,19 @@ class Turns:
                 )
 
     def _answer(
-        self, ask: BrainRequest, request: TurnRequest, history: list[SessionMessage]
+        self,
+        ask: BrainRequest,
+        request: TurnRequest,
+        history: list[SessionMessage],
+        shortened: bool,
     ) -> Answer:
         if self._toolbox is None:
-            return self._router.stream(ask)
+            return self._router.stream(ask, shortened=shortened)
         # Outside a stream words are not quoted, so rights end where others have spoken.
         others = any(m.role == "user" and m.user != request.user for m in history)
         role = "viewer" if others and not request.channel else request.role
         caller = Caller(request.user, role, request.channel, request.session)
-        return self._toolbox.stream(self._router, ask, caller)
+        return self._toolbox.stream(self._router, ask, caller, shortened=shortened)
 
     def _persona(self, name: str) -> Persona:
         """The persona of that name; the default one when its file has gone meanwhile."""
@@ -274,7 +303,7 @@ class Turns:
             return self._personas.get("default")
 
     def _assemble(
-        self, request: TurnRequest, persona: Persona, history: list[SessionMessage]
+        self, request: TurnRequest, persona: Persona, history: list[SessionMessage], budget: int
     ) -> Context:
         return assemble(
             persona=persona,
@@ -284,7 +313,7 @@ class Turns:
             client_context=request.client_context,
             recent_chat=request.recent_chat,
             facts=self._facts(request),
-            budget=self._settings.brain.context_tokens,
+            budget=budget,
             quote=bool(request.channel),
         )
 
@@ -331,11 +360,11 @@ class Turns:
 
     def _judge(self, run: Run, speaking: asyncio.Task[None], outcome: Outcome) -> None:
         """Read from the finished speaking task how the reply ended."""
-        if speaking.cancelled():
+        error = None if speaking.cancelled() else speaking.exception()
+        if speaking.cancelled() or (error is not None and run.stop_status):
+            # What a model says to being cut off is no failure.
             outcome.status = run.stop_status or "stopped"
-            return
-        error = speaking.exception()
-        if error is None:
+        if outcome.status != "complete" or error is None:
             return
         outcome.status = "failed"
         if isinstance(error, BrainError):
@@ -354,7 +383,7 @@ class Turns:
             user=request.user,
             text=run.text(),
             status=outcome.status,
-            model=self._router.brain.model,
+            model=outcome.model or self._router.brain.model,
             persona=request.persona,
             in_reply_to=request.in_reply_to,
             first_token_ms=outcome.first_token_ms,
@@ -376,7 +405,7 @@ class Turns:
         # The user's row may have failed for good already; its error must not be lost unread.
         pending: list[Any] = [stored, self._log.append(message)]
         if outcome.context is not None:
-            pending.append(self._log.append(experience_row(request, reply, outcome.context)))
+            pending.append(self._log.append(experience_row(request, reply, outcome)))
         results = await asyncio.gather(*pending, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         for failure in failures:
@@ -390,7 +419,7 @@ class Turns:
         entry = self._active.get(run.session)
         if entry is not None and entry[0] is run:
             del self._active[run.session]
-        self._runs[run.id] = (run, time.monotonic() + self._settings.server.run_ttl)
+        self._ended_runs.append((time.monotonic() + self._settings.server.run_ttl, run))
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("turn %s could not be concluded", run.id, exc_info=error)
         if not run.log.closed:
@@ -398,9 +427,11 @@ class Turns:
 
     def _forget_expired(self) -> None:
         now = time.monotonic()
-        expired = [run for run, (_, until) in self._runs.items() if until <= now]
-        for run in expired:
-            del self._runs[run]
+        while self._ended_runs and self._ended_runs[0][0] <= now:
+            _, run = self._ended_runs.popleft()
+            # A rehearsal that is repeated gives its runs the same ids again.
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
 
 
 def _elapsed_ms(started: float) -> int:

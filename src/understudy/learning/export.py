@@ -15,6 +15,7 @@ no later export moves it to the other side. The channel stays readable: it is th
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from os import PathLike
@@ -40,6 +41,8 @@ BATCH = 200
 
 VALIDATION_PERCENT = 10
 MAX_WEIGHT = 2.0
+
+_RULE = re.compile(rf"\s*{re.escape(SYSTEM_RULE)}\s*")
 
 Json = dict[str, Any]
 Row = TypeVar("Row")
@@ -210,7 +213,7 @@ class _ExperienceLines:
         content = message["content"]
         if message["role"] == "system":
             # Without envelopes the rule about them only confuses.
-            content = content.replace(SYSTEM_RULE, "").strip()
+            content = _RULE.sub("\n\n", content).strip()
         else:
             content = unwrap(content, lambda name: self._redactor.roster.pseudonym(name, channel))
         return self._redact(content, channel, found)

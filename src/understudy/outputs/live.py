@@ -6,6 +6,7 @@ nobody. Does not own sockets (`server`).
 """
 
 import asyncio
+import logging
 import re
 import secrets
 from collections.abc import Callable, Generator
@@ -14,7 +15,9 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from understudy.bus import Bus, EventLog
-from understudy.events import Event, encode
+from understudy.events import ChatMessage, Event, encode
+
+logger = logging.getLogger(__name__)
 
 FEED_EVENTS = 16_384
 """Events kept for viewers that are behind or come back."""
@@ -28,11 +31,15 @@ _SEQ = re.compile("[0-9]{1,18}")
 
 
 class LiveEvent(msgspec.Struct, frozen=True):
-    """An event as the feed keeps it: what a viewer filters by, and its JSON."""
+    """An event as the feed keeps it: what a viewer filters by, and its JSON.
+
+    `is_private` marks what dashboards see and the stream does not.
+    """
 
     channel: str
     kind: type[Event]
     data: bytes
+    is_private: bool = False
 
 
 class LiveFeed:
@@ -85,7 +92,14 @@ class LiveFeed:
     async def _run(self) -> None:
         while events := await self._subscription.batch():
             for event in events:
-                self.log.append(LiveEvent(event.channel, type(event), encode(event)))
+                try:
+                    data = encode(event)
+                except UnicodeEncodeError:
+                    # One text that is no text must not blind every viewer from here on.
+                    logger.error("%s %s is not text: left out", type(event).__name__, event.id)
+                    continue
+                is_private = isinstance(event, ChatMessage) and event.blocked
+                self.log.append(LiveEvent(event.channel, type(event), data, is_private))
 
 
 class LiveView:
@@ -98,8 +112,10 @@ class LiveView:
         *,
         kinds: tuple[type[Event], ...] = (),
         channel: str = "",
+        with_private: bool = True,
     ) -> None:
         self._feed = feed
+        self._with_private = with_private
         self._state = state
         self._kinds = kinds
         self._channel = channel
@@ -122,9 +138,14 @@ class LiveView:
         )
 
     async def frame(self, within: float) -> bytes | None:
-        """The next frame; None when `within` seconds passed without one or the feed closed."""
+        """The next frame; None when `within` seconds passed without one or the feed closed.
+
+        Events the viewer did not ask for do not prolong the wait.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
         while (frame := self._next()) is None:
-            if self._feed.log.closed or not await self._feed.log.changed(within):
+            if not await self._feed.log.changed(max(0.0, deadline - loop.time())):
                 return None
         return frame
 
@@ -152,6 +173,8 @@ class LiveView:
         return b"%b:%d" % (self._feed.id.encode(), self._seq)
 
     def _wants(self, entry: LiveEvent) -> bool:
-        return (not self._kinds or issubclass(entry.kind, self._kinds)) and (
-            not self._channel or entry.channel == self._channel
+        return (
+            (not self._kinds or issubclass(entry.kind, self._kinds))
+            and (not self._channel or entry.channel == self._channel)
+            and (self._with_private or not entry.is_private)
         )

@@ -6,7 +6,7 @@ letters. Does not own which words are blocked nor what happens then (`moderation
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 _LOOKS = {
@@ -38,14 +38,23 @@ _UNSEEN = re.compile(
     "\u00ad\u034f\u061c\u180e\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufe20-\ufe2f\ufeff]"
 )
 _SEPARATORS = re.compile(r"[\W_]+")
+_SPACE = re.compile(r"\s")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u9fff\uac00-\ud7af]")
 _ENDINGS = "(?:s|z|es|ed|ing|er|ers)?"
+_DOTTED = r"(?:[^\w\s]|_){0,2}"
 _NOT_AFTER_LETTER = r"(?<![^\W\d_])"
 _NOT_BEFORE_LETTER = r"(?![^\W\d_])"
-_LONGEST_PHRASE = 64
+LONGEST_PHRASE = 64
 _MOST_REPEATS = 3
 # Longer runs are cut before matching, so that every pattern has a bounded number of ways to fail.
 _LONG_RUN = re.compile(rf"((.)\2{{{_MOST_REPEATS - 1}}})\2+", re.DOTALL)
+_TOO_LONG_RUN = re.compile(rf"(.)\1{{{_MOST_REPEATS}}}", re.DOTALL)  # the same, found sooner
+
+
+WHOLE, OPENS, GOES_ON, ENDS, BEGINS, PAIR = 1, 2, 4, 8, 16, 32
+"""What a word, a text between white space, can be to a blocked one, as bits: all of it, or more;
+the first word of a phrase, and another; letters of one that is spaced out ("k y s") where the word
+ends, and where it begins; enough letters that one more word completes it ("k.y s")."""
 
 
 class Blocklist:
@@ -64,6 +73,25 @@ class Blocklist:
         self._quick = _alternation(_quick(word) for word in self._words if word.isascii())
         self._foreign = not all(map(str.isascii, self._words))
         self._beginnings = _alternation(filter(None, map(_beginning, self._words)))
+        self._parts = _parts(self._words)
+
+    def traits(self, word: str) -> int:
+        """What `word`, a text without white space, can be to a blocked one: the bits above.
+
+        Never too few, so a text can be proven harmless. `unfinished` is 0 if no word has `WHOLE`
+        or `OPENS`. `search` finds nothing if no word has `WHOLE`, none with `GOES_ON` follows one
+        with `OPENS`, and where one with `BEGINS` follows one with `ENDS`, neither has `PAIR` and
+        the next has no `BEGINS`.
+        """
+        folded = _fold(word)
+        if not folded or _SPACE.search(folded):
+            return WHOLE
+        traits = WHOLE if self._pattern and self._pattern.search(folded) else 0
+        return traits + sum(bit for bit, part in self._parts.items() if part.search(folded))
+
+    def may_match(self, text: str) -> bool:
+        """Whether `search` could find something: cheaper, and never wrongly False."""
+        return self._may_match(_fold(text))
 
     def search(self, text: str) -> bool:
         """Whether a blocked word is in `text`."""
@@ -88,7 +116,7 @@ class Blocklist:
         """How many characters at the end of `text` begin a blocked phrase without ending it."""
         if self._beginnings is None:
             return 0
-        tail = text[-_LONGEST_PHRASE:]
+        tail = text[-LONGEST_PHRASE:]
         folded, places = _fold_in_place(tail)
         match = self._beginnings.search(folded)
         return len(tail) - places[match.start()] if match else 0
@@ -115,9 +143,7 @@ class Blocklist:
 def _fold(text: str) -> str:
     """Small letters without accents, invisible characters and long runs; look-alikes are Latin."""
     plain = _plain(text)
-    if any(char * (_MOST_REPEATS + 1) in plain for char in set(plain)):
-        return _LONG_RUN.sub(r"\1", plain)
-    return plain
+    return _LONG_RUN.sub(r"\1", plain) if _TOO_LONG_RUN.search(plain) else plain
 
 
 def _plain(text: str) -> str:
@@ -139,6 +165,10 @@ def _fold_in_place(text: str) -> tuple[str, list[int]]:
     return "".join(folded), [*places, len(text)]
 
 
+def _letters(word: str) -> list[str]:
+    return [_letter(char, stars=len(word) > 3) for char in word]
+
+
 def _letter(char: str, *, stars: bool) -> str:
     looks = _LOOKS.get(char, char)
     return f"[{re.escape(looks if stars else looks.replace('*', ''))}]{{1,{_MOST_REPEATS}}}"
@@ -149,8 +179,8 @@ def _disguised(phrase: str) -> str:
     if _UNSPACED.search(phrase):
         return re.escape(phrase)
     words = phrase.split()
-    letters = [[_letter(char, stars=len(word) > 3) for char in word] for word in words]
-    close = r"[\W_]+".join(r"(?:[^\w\s]|_){0,2}".join(word) for word in letters)
+    letters = [_letters(word) for word in words]
+    close = r"[\W_]+".join(_DOTTED.join(word) for word in letters)
     spaced = r"[\W_]{1,3}".join(letter for word in letters for letter in word)
     before = r"(?<!\d)" if phrase[0].isdecimal() else ""
     after = r"(?!\d)" if phrase[-1].isdecimal() else ""
@@ -162,9 +192,38 @@ def _beginning(phrase: str) -> str:
     """A pattern for the words of `phrase` but the last, at the end of a text."""
     pattern = ""
     for word in reversed(phrase.split()[:-1]):
-        letters = "".join(_letter(char, stars=len(word) > 3) for char in word)
+        letters = "".join(_letters(word))
         pattern = letters + (rf"(?:[\W_]+{pattern})?" if pattern else "")
     return rf"{_NOT_AFTER_LETTER}{pattern}[\W_]*\Z" if pattern else ""
+
+
+def _parts(phrases: Sequence[str]) -> dict[int, re.Pattern[str]]:
+    """Patterns for words that may be part of a blocked text which goes on beyond them."""
+    patterns: dict[int, str] = {}
+    split = [phrase.split() for phrase in phrases]
+    if any(len(words) > 1 for words in split):
+        opening = "|".join(_loosely(words)[0] for words in split if len(words) > 1)
+        further = "|".join(part for words in split for part in _loosely(words)[1:])
+        patterns[OPENS] = rf"(?:{opening})(?=[\W_]|\Z)"
+        patterns[GOES_ON] = rf"\A[\W_]*(?:{further}|\Z)"
+    spaced = [words for words in split if not _UNSPACED.search("".join(words))]
+    letters = {letter for words in spaced for word in words for letter in _letters(word)}
+    if letters:
+        letter = f"(?:{'|'.join(sorted(letters))})"
+        # A lone dash or dot may lie between two letters: it is as good as one.
+        ends = rf"(?:{_NOT_AFTER_LETTER}{letter}[\W_]{{0,2}}|\A[\W_])\Z"
+        begins = rf"\A(?:[\W_]{{0,2}}{letter}{_NOT_BEFORE_LETTER}|[\W_]\Z)"
+        two = rf"{_NOT_AFTER_LETTER}{letter}[\W_]{{1,3}}{letter}{_NOT_BEFORE_LETTER}"
+        short = any(sum(map(len, words)) == 2 for words in spaced)
+        patterns |= {ENDS: ends, BEGINS: begins, PAIR: f"{ends}|{begins}" if short else two}
+    return {trait: re.compile(pattern) for trait, pattern in patterns.items()}
+
+
+def _loosely(words: Sequence[str]) -> list[str]:
+    """Finds all that stands for each of `words` in the patterns of their phrase."""
+    if _UNSPACED.search("".join(words)):
+        return [f"{re.escape(word)}|{''.join(_letters(word))}" for word in words]
+    return [f"{_NOT_AFTER_LETTER}{_DOTTED.join(_letters(word))}" for word in words]
 
 
 def _alternation(patterns: Iterable[str]) -> re.Pattern[str] | None:

@@ -9,7 +9,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from understudy.safety.blocklist import Blocklist
+from understudy.safety.blocklist import (
+    BEGINS,
+    ENDS,
+    GOES_ON,
+    LONGEST_PHRASE,
+    OPENS,
+    PAIR,
+    WHOLE,
+    Blocklist,
+)
+from understudy.safety.patterns import hinted, hints
 from understudy.safety.pii import Redactor
 
 SEVERE = (
@@ -30,6 +40,9 @@ MASK = "***"
 LONG_MESSAGE = 20
 """Characters from which on a message is long enough to be spam by its make-up."""
 
+_ANYTHING = -1
+_KNOWN_WORDS = 20_000
+_LONGEST_WORD = 32
 _RUN = 25
 _SYMBOL_SHARE = 0.8
 _MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
@@ -94,21 +107,65 @@ class OutputFilter:
 
     def __init__(self, blocked_words: Iterable[str] = ()) -> None:
         """`blocked_words` are masked, beside the built-in ones that withhold."""
-        self._severe = Blocklist([*_decoded(SEVERE), *_decoded(SELF_HARM, "|")])
-        self._masked = Blocklist(blocked_words)
+        severe = [*_decoded(SEVERE), *_decoded(SELF_HARM, "|")]
+        masked = list(blocked_words)
+        self._severe = Blocklist(severe)
+        self._masked = Blocklist(masked)
+        self._either = Blocklist([*severe, *masked])
         self._secrets = Redactor()
+        self._traits: dict[str, int] = {}
 
     def __call__(self, text: str, /) -> str | None:
         """What to show in place of `text`: the same, a masked form, or None for nothing."""
-        if self._severe.search(text):
-            return None
-        return self._secrets.redact(self._masked.mask(text, MASK)).text
+        traits = self._look(text)
+        if traits & WHOLE and self._either.may_match(text):
+            if self._severe.search(text):
+                return None
+            masked = self._masked.mask(text, MASK)
+            if masked != text:
+                return self._secrets.redact(masked).text
+        return self._secrets.redact(text).text if hinted(text, traits) else text
 
     def hold(self, text: str, /) -> int:
         """How many characters at the end of `text` may begin something blocked; 0 for none."""
         number = _NUMBER_AT_END.search(text) if text and text[-1] in "0123456789 ().+/-" else None
         held = len(text) - number.start() if number else 0
+        if not self._look(text[-LONGEST_PHRASE:]) & (WHOLE | OPENS):
+            return held
         return max(held, self._severe.unfinished(text), self._masked.unfinished(text))
+
+    def _look(self, text: str) -> int:
+        """The traits and hints of all words in `text`; `WHOLE` if together they may be blocked.
+
+        Called for every word of every reply, mostly with words it has met before: what is costly
+        is done once per word, and the filters proper see only text that may concern them.
+        """
+        known = self._traits
+        found = before = chain = 0
+        for word in text.split():
+            traits = known.get(word)
+            if traits is None:
+                traits = self._learn(word)
+            found |= traits
+            if before & OPENS and traits & GOES_ON:
+                found |= WHOLE
+            if before & ENDS and traits & BEGINS:
+                chain += 1
+                if chain > 1 or (before | traits) & PAIR:
+                    found |= WHOLE
+            else:
+                chain = 0
+            before = traits
+        return found
+
+    def _learn(self, word: str) -> int:
+        if len(word) > _LONGEST_WORD:
+            return _ANYTHING
+        traits = self._either.traits(word) | hints(word)
+        if len(self._traits) >= _KNOWN_WORDS:
+            self._traits.clear()
+        self._traits[word] = traits
+        return traits
 
 
 def _spam(text: str) -> Verdict | None:

@@ -299,14 +299,47 @@ DETECTORS: tuple[tuple[str, Detector], ...] = (
 KINDS: tuple[str, ...] = tuple(dict.fromkeys(kind for kind, _ in DETECTORS))
 
 _DIGIT = re.compile(r"\d")
+_MANY_DIGITS = 7
+_LONG_WORD = 16
 _SHORT_DIGIT_SHAPE = re.compile(r"\d\.\d{1,3}\.\d|#\d{4}|[A-Za-z]{2}\d\d")
+_AT_WORD = re.compile(r"(?<![^\W_])(?:at|ät)(?![^\W_])")
 _AT_THEN_DOT = re.compile(rf"{_AT}[\w-]+{_DOT}")
 _MANY_COLONS = re.compile(r"(?:[:-][0-9A-Fa-f]{0,4}){2}")
-_STREETISH = re.compile(
-    rf"\b(?:{_STREET_SHORT})\b|gasse|allee|weg|chaussee|platz|ring|damm|ufer|str(?:a(?:ß|ss)e|\.)",
-    re.IGNORECASE,
+_STRASSE_ENDS = r"(?:gasse|allee|weg|chaussee|platz|ring|damm|ufer|str(?:a(?:ß|ss)e|\.))"
+_STREETISH = re.compile(rf"\b(?:{_STREET_SHORT})\b|{_STRASSE_ENDS}", re.IGNORECASE)
+_NUMBERED_STREET = re.compile(
+    rf"{_STRASSE_ENDS}\s*\d|\d[a-z]?\s+(?:[\w'.-]+\s+){{1,3}}(?:{_STREET_SHORT})\b", re.IGNORECASE
 )
-_NEEDLES = ("pass", "pwd", "secret", "token", "key", "discord")
+_ASSIGNED_NAMES = ("pass", "pwd", "secret", "token", "key")
+_ALARMS = ("discord", "private")
+
+ALONE, DIGITS, WITH_DIGITS, AT = 64, 128, 256, 512
+"""What a word contributes to a suspicion, as bits beside those of `blocklist`: enough by itself;
+digits; a shape that counts next to digits; the "at" of a spelled out address."""
+
+
+def hints(word: str) -> int:
+    """What `word`, a text without white space, contributes to a suspicion: the bits above."""
+    lowered = word.lower()
+    found = 0
+    if "@" in word or "\uff20" in word or len(lowered) >= _LONG_WORD:
+        found |= ALONE
+    if any(needle in lowered for needle in _ASSIGNED_NAMES + _ALARMS):
+        found |= ALONE
+    if _DIGIT.search(word):
+        found |= DIGITS
+    if any(shape.search(word) for shape in (_MANY_COLONS, _STREETISH, _SHORT_DIGIT_SHAPE)):
+        found |= WITH_DIGITS
+    return found | AT if _AT_WORD.search(lowered) else found
+
+
+def hinted(text: str, hints: int) -> bool:
+    """Whether `text`, whose words have these `hints`, could be suspicious; never wrongly False."""
+    if hints & ALONE or (hints & AT and _AT_THEN_DOT.search(text.lower())):
+        return True
+    if not hints & DIGITS:
+        return False
+    return hints & WITH_DIGITS != 0 or len(_DIGIT.findall(text)) >= _MANY_DIGITS
 
 
 def suspicious(text: str) -> bool:
@@ -316,14 +349,19 @@ def suspicious(text: str) -> bool:
     if _DIGIT.search(text) and _suspicious_digits(text):
         return True
     lowered = text.lower()
-    if ("at" in lowered or "ät" in lowered) and _AT_THEN_DOT.search(lowered):
+    if any(alarm in lowered for alarm in _ALARMS):
         return True
-    if any(needle in lowered for needle in _NEEDLES):
+    if max(map(len, lowered.split()), default=0) >= _LONG_WORD:
         return True
-    return max(map(len, lowered.split()), default=0) >= 16
+    if any(name in lowered for name in _ASSIGNED_NAMES) and any(_assigned(text)):
+        return True
+    spelled = ("at" in lowered or "ät" in lowered) and _AT_THEN_DOT.search(lowered)
+    return bool(spelled) and any(map(_spelled_email, _SPELLED_EMAIL.finditer(text)))
 
 
 def _suspicious_digits(text: str) -> bool:
-    if len(_DIGIT.findall(text)) >= 7 or _MANY_COLONS.search(text):
+    if len(_DIGIT.findall(text)) >= _MANY_DIGITS or _MANY_COLONS.search(text):
         return True
-    return _STREETISH.search(text) is not None or _SHORT_DIGIT_SHAPE.search(text) is not None
+    if _SHORT_DIGIT_SHAPE.search(text):
+        return True
+    return _STREETISH.search(text) is not None and _NUMBERED_STREET.search(text) is not None

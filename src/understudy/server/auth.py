@@ -8,9 +8,10 @@ import os
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import jwt
 import msgspec
@@ -25,6 +26,9 @@ TICKET_SECONDS = 30
 MAX_TICKETS = 10_000
 MIN_SECRET = 32
 _ALGORITHM = "HS256"
+# Partly untyped: PyJWT's other algorithms need `cryptography`, which HS256 does without.
+_encode = cast(Callable[..., str], jwt.encode)  # pyright: ignore[reportUnknownMemberType]
+_decode = cast(Callable[..., dict[str, Any]], jwt.decode)  # pyright: ignore[reportUnknownMemberType]
 
 
 class AuthError(Exception):
@@ -50,7 +54,7 @@ LOCAL_OWNER = Principal("local", "owner")
 def load_secret(settings: Settings) -> str:
     """The signing secret: from the settings, else from the data directory, made on first use.
 
-    Raises `AuthError` when the configured one is too short to be safe.
+    Raises `AuthError` when it is too short to be safe.
     """
     configured = settings.auth.secret.get_secret_value()
     if configured:
@@ -58,9 +62,12 @@ def load_secret(settings: Settings) -> str:
             raise AuthError(f"auth.secret is too short: use at least {MIN_SECRET} characters")
         return configured
     path = settings.data_dir / "auth.secret"
-    if path.is_file():
-        return path.read_text(encoding="ascii").strip()
-    return _create_secret(path)
+    if not path.is_file():
+        return _create_secret(path)
+    stored = path.read_text(encoding="utf-8", errors="replace").strip()
+    if len(stored) < MIN_SECRET:
+        raise AuthError(f"{path} holds no secret: delete it, and make new tokens after the start")
+    return stored
 
 
 def _create_secret(path: Path) -> str:
@@ -75,13 +82,13 @@ def _create_secret(path: Path) -> str:
 def issue_token(secret: str, user: str, role: UserRole, ttl: timedelta) -> str:
     """A signed bearer token for `user`, valid for `ttl`."""
     claims = {"sub": user, "role": role, "exp": datetime.now(UTC) + ttl}
-    return jwt.encode(claims, secret, algorithm=_ALGORITHM)
+    return _encode(claims, secret, algorithm=_ALGORITHM)
 
 
 def verify_token(secret: str, token: str) -> Principal:
     """The caller a token stands for; raises `AuthError`."""
     try:
-        claims = jwt.decode(
+        claims = _decode(
             token, secret, algorithms=[_ALGORITHM], options={"require": ["sub", "role", "exp"]}
         )
     except jwt.ExpiredSignatureError:

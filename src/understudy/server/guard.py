@@ -61,8 +61,10 @@ class Guard:
         if refusal is None:
             await self._app(scope, receive, send)
             return
-        # Closing before accepting makes the handshake fail with 403.
-        await send({"type": "websocket.close", "code": 4403, "reason": refusal[1][:120]})
+        # A browser's page cannot see why a handshake failed, but it can read a close.
+        status, reason, _ = refusal
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4000 + status, "reason": reason[:120]})
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """`receive`, which fails once a body without a declared length goes over the limit."""

@@ -3,7 +3,9 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from understudy.bus import Bus
+from understudy.engine.oneoff import OneOffs
 from understudy.engine.tools.base import ToolRecord
+from understudy.engine.turn import Outcome
 from understudy.engine.turns import Turns
 from understudy.events import Reply
 from understudy.storage.log_writer import LogWriter
@@ -28,6 +30,18 @@ class Metrics:
             ["status", "model"],
             registry=self.registry,
         )
+        self._tokens = Counter(
+            "understudy_tokens_total",
+            "Tokens by model; cached ones are among the input.",
+            ["provider", "model", "kind"],
+            registry=self.registry,
+        )
+        self._cost = Counter(
+            "understudy_cost_dollars_total",
+            "US dollars spent, as far as prices are known.",
+            ["provider", "model"],
+            registry=self.registry,
+        )
         self._first_token = Histogram(
             "understudy_first_token_seconds",
             "Time from the start of a turn to its first shown token.",
@@ -50,8 +64,17 @@ class Metrics:
             "understudy_sockets", "Open WebSockets by path.", ["path"], registry=self.registry
         )
 
-    def observe(self, reply: Reply) -> None:
-        """Count a reply that has ended."""
+    def observe(self, reply: Reply, outcome: Outcome) -> None:
+        """Count a reply that has ended, with its tokens and what it cost."""
+        usage = outcome.usage
+        for kind, tokens in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cached", usage.cached_tokens),
+        ):
+            self._tokens.labels(outcome.provider, reply.model, kind).inc(tokens)
+        if outcome.cost_micros:
+            self._cost.labels(outcome.provider, reply.model).inc(outcome.cost_micros / 1_000_000)
         self._replies.labels(reply.status, reply.model).inc()
         self._reply_seconds.observe(reply.total_ms / 1000)
         if reply.first_token_ms is not None:
@@ -61,10 +84,10 @@ class Metrics:
         """Count a call of a tool."""
         self._calls.labels(record.outcome).inc()
 
-    def watch(self, turns: Turns, log: LogWriter, bus: Bus) -> None:
+    def watch(self, turns: Turns, oneoffs: OneOffs, log: LogWriter, bus: Bus) -> None:
         """Read these at every scrape."""
         self._gauge("understudy_replies_active", "Replies under way.").set_function(
-            lambda: turns.active
+            lambda: turns.active + oneoffs.active
         )
         for name, description, read in (
             ("queued", "Rows waiting for the disk.", lambda: log.stats.queued),

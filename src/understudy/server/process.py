@@ -1,5 +1,6 @@
 """The uvicorn server around the application, and its orderly stop."""
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ class GracefulServer(uvicorn.Server):
             )
         )
         self._quiesce = quiesce
+        self.listening = asyncio.Event()
+        """Set once requests are taken."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -57,6 +60,7 @@ class GracefulServer(uvicorn.Server):
         for listener in sockets or []:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await super().startup(sockets)
+        self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the replies under way, each with its end frame, then close the connections."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fastapi.requests import HTTPConnection
 
 from understudy import __version__
+from understudy.brains.choice import Choice
 from understudy.brains.router import Router
 from understudy.bus import Bus
 from understudy.config import Settings
@@ -56,6 +57,7 @@ class Services:
     personas: Personas
     commands: Commands
     router: Router
+    choice: Choice
     turns: Turns
     oneoffs: OneOffs
     approvals: Approvals

@@ -7,7 +7,8 @@ brain give the same report every time.
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
@@ -19,19 +20,12 @@ from understudy.config import Settings
 from understudy.engine.channel import Channel, StreamInput
 from understudy.engine.channels import Channels
 from understudy.engine.clock import Clock, ScaledClock, SimulatedClock
-from understudy.engine.sessions import SessionManager
+from understudy.engine.sessions import SessionEnded, SessionManager
 from understudy.engine.turns import Turns
-from understudy.events import (
-    ChatMessage,
-    Decision,
-    Emotion,
-    Event,
-    Moderation,
-    Reply,
-    StreamEvent,
-    new_id,
-)
+from understudy.events import Event, new_id
+from understudy.safety.moderation import InputFilter
 from understudy.sources.recordings import BadLine, RecordingError, count_hint, read_recording
+from understudy.sources.rehearsal_report import RehearsalReport
 from understudy.storage.errors import StorageError
 
 logger = logging.getLogger(__name__)
@@ -39,9 +33,12 @@ logger = logging.getLogger(__name__)
 State = Literal["uploading", "running", "finished", "stopped", "failed"]
 
 KEPT_REHEARSALS = 20
-REPORTED_BAD_LINES = 100
+PLAY_OUT_STEP_MS = 1_000
+"""Stream time between two looks at whether everything at the end of a recording is settled."""
+SPOOL_SECONDS = 86_400
+"""Age from which an upload that a crash left behind is removed."""
 TURN_OF_LOOP = 32
-"""Events between two turns of the event loop at full speed, so that sockets keep up."""
+"""Lines between two turns of the event loop at full speed, so that sockets keep up."""
 
 
 class RehearsalBusy(Exception):
@@ -90,19 +87,17 @@ class Rehearsal:
         self._stop = asyncio.Event()
         self._clock: Clock = SimulatedClock()
         self._turns: Turns | None = None
+        self._filter = InputFilter(stagehands.settings.safety.blocked_words)
         self._channels: dict[str, Channel] = {}
-        self._kinds: Counter[str] = Counter()
-        self._reasons: Counter[tuple[str, str]] = Counter()
-        self._fates: list[dict[str, str]] = []
-        self._replies: list[dict[str, Any]] = []
-        self._emotions: dict[str, list[str]] = {}
-        self._bad_lines: list[dict[str, Any]] = []
-        self._bad_count = 0
-        self._span: tuple[int, int] | None = None
+        # In simulated time: the channels where something falls due, and when.
+        self._due: dict[str, int] = {}
+        self._report = RehearsalReport()
 
     def stop(self) -> None:
         """End the playing at the next event; an upload that was not played is thrown away."""
         self._stop.set()
+        for channel in self._channels.values():
+            channel.skip()
         if self.state == "uploading":
             self.state = "stopped"
             self._discard()
@@ -112,13 +107,20 @@ class Rehearsal:
 
         The state changes last: whoever sees it may play the same channel and read the archive.
         """
+        if self._stop.is_set():
+            self.state = "stopped"
+            self._discard()
+            return
         self.state = "running"
         try:
             try:
                 await self._play(source)
             finally:
                 await self._close()
-        except (RecordingError, StorageError) as error:
+        except asyncio.CancelledError:
+            self.state = "stopped"
+            raise
+        except (RecordingError, SessionEnded, StorageError) as error:
             self.state, self.error = "failed", str(error)
         except Exception:
             logger.exception("rehearsal %s broke down", self.id)
@@ -134,55 +136,42 @@ class Rehearsal:
             "error": self.error,
             "played": self.played,
             "total": max(self.total, self.played),
-            "channel": ", ".join(self._channels) or self.options.channel,
+            "channel": ", ".join(self._report.channels) or self.options.channel,
         }
 
     def report(self) -> dict[str, Any] | None:
         """What came of it, once it has ended. Holds no wall-clock time: it repeats exactly."""
         if self.state in {"uploading", "running"}:
             return None
-        first, last = self._span or (0, 0)
         return {
-            "channels": list(self._channels),
             "seed": self.options.seed,
             "speed": self.options.speed or "max",
             "state": self.state,
-            "stream_seconds": (last - first) / 1000,
-            "events": dict(sorted(self._kinds.items())),
-            "bad_line_count": self._bad_count,
-            "bad_lines": self._bad_lines,
-            "decisions": {
-                f"{action}: {reason}": count
-                for (action, reason), count in sorted(self._reasons.items())
-            },
-            "replies": self._replies,
-            "fates": self._fates,
+            **self._report.to_dict(),
         }
 
     def add_piece(self, piece: bytes) -> None:
         """Add a piece of an uploaded recording."""
-        if self.spool is None:
-            raise RehearsalBusy("this rehearsal takes no upload")
+        if self.spool is None or self.state != "uploading":
+            raise RehearsalBusy("the rehearsal takes no upload: it was started or stopped")
         with self.spool.open("ab") as file:
             file.write(piece)
 
     async def _play(self, source: Path | BinaryIO) -> None:
         started = False
-        since_turn = 0
-        for item in read_recording(source, channel=self.options.channel):
+        recording = read_recording(source, channel=self.options.channel)
+        for number, item in enumerate(recording, 1):
+            if number % TURN_OF_LOOP == 0:
+                await asyncio.sleep(0)
             if self._stop.is_set():
                 return
             if isinstance(item, BadLine):
-                self._note_bad(item)
+                self._report.note_bad(item)
                 continue
             if not started:
                 await self._start(item.ts)
                 started = True
             await self._play_event(item)
-            since_turn += 1
-            if since_turn >= TURN_OF_LOOP:
-                since_turn = 0
-                await asyncio.sleep(0)
         if started:
             await self._play_out()
 
@@ -196,20 +185,37 @@ class Rehearsal:
     async def _play_event(self, event: StreamInput) -> None:
         channel = self._channels.get(event.channel) or await self._open(event.channel)
         if isinstance(self._clock, SimulatedClock):
-            await channel.advance(event.ts)
+            await self._advance(event.ts)
             self._clock.set(event.ts)
         else:
             await self._wait_until(event.ts)
             if self._stop.is_set():
                 return
-        first, last = self._span or (event.ts, event.ts)
-        self._span = (min(first, event.ts), max(last, event.ts))
         await channel.receive(event)
+        self._note_due(channel)
         self.played += 1
+
+    async def _advance(self, to: int) -> None:
+        """Simulated time: what falls due in any channel until `to`, in order of time."""
+        while self._due:
+            name = min(self._due, key=self._due.__getitem__)
+            wake = self._due[name]
+            if wake > to:
+                return
+            await self._channels[name].advance(wake)
+            self._note_due(self._channels[name])
+
+    def _note_due(self, channel: Channel) -> None:
+        wake = channel.director.wake_at()
+        if wake is None:
+            self._due.pop(channel.name, None)
+        else:
+            self._due[channel.name] = wake
 
     async def _wait_until(self, ts: int) -> None:
         delay = self._clock.real_seconds(ts - self._clock.now())
         if delay <= 0:
+            await asyncio.sleep(0)
             return
         try:
             async with asyncio.timeout(delay):
@@ -219,13 +225,15 @@ class Rehearsal:
 
     async def _play_out(self) -> None:
         """Let what still waits be answered or grow too old."""
-        patience = int(self._hands.settings.director.max_age * 1000) + 1
-        end = self._clock.now() + patience
-        if isinstance(self._clock, SimulatedClock):
-            for channel in self._channels.values():
-                await channel.advance(end)
-        elif any(channel.director.wake_at() for channel in self._channels.values()):
-            await self._wait_until(end)
+        directors = [channel.director for channel in self._channels.values()]
+        # What waits gets no longer than it may wait anyway.
+        while ends := [end for director in directors if (end := director.settled_by())]:
+            if isinstance(self._clock, SimulatedClock):
+                await self._advance(max(ends))
+                return
+            await self._wait_until(min(max(ends), self._clock.now() + PLAY_OUT_STEP_MS))
+            if self._stop.is_set():
+                return
 
     async def _open(self, name: str) -> Channel:
         assert self._turns is not None, "a channel is opened after the start"
@@ -236,13 +244,15 @@ class Rehearsal:
             self._note,
             clock=self._clock,
             origin="rehearsal",
-            run_prefix=f"rehearsal_{self.options.seed}_{name}_",
+            run_prefix=f"rehearsal_{self.options.seed or self.id}_{name}_",
+            input_filter=self._filter,
         )
         try:
             await self._hands.channels.add(channel)
         except ValueError as error:
             raise RecordingError(str(error)) from None
         self._channels[name] = channel
+        self._report.channels.append(name)
         sessions = self._hands.sessions
         persona = self._hands.settings.persona.default
         await sessions.get_or_create(channel.session, "chat", persona, channel=name)
@@ -257,39 +267,19 @@ class Rehearsal:
             await self._hands.channels.remove(channel)
         if self._turns is not None:
             await self._turns.close()
+        # The report is kept for a while; replies and memories need not be.
+        self._channels, self._turns = {}, None
         await self._hands.settled()
 
     def _discard(self) -> None:
         if self.spool is not None:
             self.spool.unlink(missing_ok=True)
+            self.spool = None
 
     async def _note(self, event: Event) -> None:
         """Hand an event to the bus and keep what the report tells of it."""
         await self._hands.publish(event)
-        if isinstance(event, Decision):
-            self._reasons[event.action, event.reason] += 1
-            self._fates.append(
-                {"id": event.message_id, "action": event.action, "reason": event.reason}
-            )
-        elif isinstance(event, Emotion):
-            self._emotions.setdefault(event.turn, []).append(event.name)
-        elif isinstance(event, Reply):
-            self._replies.append(
-                {
-                    "in_reply_to": event.in_reply_to,
-                    "user": event.user,
-                    "text": event.text,
-                    "status": event.status,
-                    "emotions": self._emotions.pop(event.turn, []),
-                }
-            )
-        elif isinstance(event, ChatMessage | StreamEvent | Moderation):
-            self._kinds[type(event).__name__] += 1
-
-    def _note_bad(self, line: BadLine) -> None:
-        self._bad_count += 1
-        if len(self._bad_lines) < REPORTED_BAD_LINES:
-            self._bad_lines.append({"line": line.number, "reason": line.reason})
+        self._report.note(event)
 
 
 class Rehearsals:
@@ -309,6 +299,7 @@ class Rehearsals:
         rehearsal = Rehearsal(options, self._hands)
         if upload:
             self._spool_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sweep()
             rehearsal.spool = self._spool_folder / f"{rehearsal.id}.recording"
             rehearsal.spool.touch(mode=0o600)
         self._rehearsals[rehearsal.id] = rehearsal
@@ -322,13 +313,17 @@ class Rehearsals:
         """The rehearsal with this id, while it is kept."""
         return self._rehearsals.get(rehearsal)
 
+    def all(self) -> list[Rehearsal]:
+        """The rehearsals that are kept, the newest last."""
+        return list(self._rehearsals.values())
+
     def start_sample(self, rehearsal: Rehearsal) -> None:
         """Play the bundled sample stream."""
         self._start(rehearsal, sample_path())
 
     def start_upload(self, rehearsal: Rehearsal) -> None:
         """Play what was uploaded."""
-        if rehearsal.spool is None or rehearsal.state != "uploading":
+        if rehearsal.spool is None:
             raise RehearsalBusy("there is nothing to play: upload the recording first")
         self._start(rehearsal, rehearsal.spool)
 
@@ -341,10 +336,19 @@ class Rehearsals:
             await asyncio.wait(running)
 
     def _start(self, rehearsal: Rehearsal, path: Path) -> None:
+        if rehearsal.state != "uploading":
+            raise RehearsalBusy("the rehearsal was started or stopped: create another")
         self._refuse_if_played(rehearsal.options.channel)
         rehearsal.total = count_hint(path)
         rehearsal.state = "running"
         rehearsal.task = asyncio.create_task(rehearsal.play(path), name=rehearsal.id)
+
+    def _sweep(self) -> None:
+        """Remove uploads that a crash left behind."""
+        old = time.time() - SPOOL_SECONDS
+        for spool in self._spool_folder.glob("*.recording"):
+            if spool.stat().st_mtime < old:
+                spool.unlink(missing_ok=True)
 
     def _refuse_if_played(self, channel: str) -> None:
         # One that was just started has not opened its channel yet.

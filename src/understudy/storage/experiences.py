@@ -241,6 +241,11 @@ def _experience(row: Row[Any]) -> RatedExperience:
         first_token_ms=row.first_token_ms,
         total_ms=row.total_ms,
         origin=row.origin,
+        provider=row.provider,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cached_tokens=row.cached_tokens,
+        cost_micros=row.cost_micros,
         rating=row.rating,
     )
 

@@ -1,29 +1,37 @@
-"""How log rows become SQL: one statement per table and batch, whatever the batch's size.
+"""How log rows become SQL: few statements per batch, whatever the batch's size.
 
-Owns the mapping of row fields to columns. Does not own queueing, retries or connections
-(`storage.log_writer`, `storage.log_store`).
+Owns the statements and their parameters. Does not own which field is which column
+(`storage.log_tables`), queueing, retries or connections (`storage.log_writer`,
+`storage.log_store`).
 
-A batch travels as one JSON text and is taken apart by the database (`json_each`,
-`jsonb_array_elements`), which resolves channel and viewer ids by a join on the way. So Python
-touches each row only to encode it, and on SQLite the whole insert runs in one step with the
-interpreter lock released: a busy event loop and the log do not slow each other down.
+A statement takes many rows at once and resolves channel and viewer ids by a join on the way, so
+on SQLite it runs in one step with the interpreter lock released: a busy event loop and the log do
+not slow each other down. SQLite takes rows as parameters, up to 512 in a statement; PostgreSQL
+takes a batch as one JSON text, which it reads far faster than SQLite does.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from understudy.events import ChatMessage, Event, StreamEvent
+from understudy.storage.log_tables import (
+    CHANNELS,
+    DEAD_LETTERS,
+    TABLES,
+    VIEWERS,
+    Field,
+    LogTable,
+)
 from understudy.storage.rows import (
     ChatRow,
     DecisionRow,
-    ExperienceRow,
-    FeedbackRow,
     LogRow,
     ModerationRow,
-    SessionMessageRow,
     StreamEventRow,
 )
 
@@ -32,7 +40,13 @@ Dialect = Literal["sqlite", "postgresql"]
 _KNOWN_CHANNELS = 10_000
 _KNOWN_VIEWERS = 100_000
 _PARKED_CHARS = 1_000_000
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_MOST_ROWS = 512
+"""Rows of one statement on SQLite, which takes 32,766 parameters."""
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_CHANNEL = Field("", "event.channel")
+_PLATFORM = Field("", "event.platform", "text", "'twitch'")
+_USER = Field("", "event.user")
 
 
 class UnstorableText(ValueError):
@@ -40,10 +54,10 @@ class UnstorableText(ValueError):
 
 
 class Step(NamedTuple):
-    """One statement to run, its JSON parameter, and whether its row count is that of log rows."""
+    """One statement to run, its parameters, and whether its row count is that of log rows."""
 
     sql: str
-    payload: bytes
+    parameters: Sequence[Any]
     counts: bool
 
 
@@ -53,6 +67,13 @@ class _NewChannel(msgspec.Struct):
     ts: int
 
 
+class _DeadLetter(msgspec.Struct):
+    ts: int
+    kind: str
+    payload: str
+    error: str
+
+
 class _NewViewer(msgspec.Struct):
     platform: str
     login: str
@@ -60,144 +81,6 @@ class _NewViewer(msgspec.Struct):
     ts: int
 
 
-class Field(NamedTuple):
-    """A column, where its value is found in the row's JSON, and the SQL literal for a gap."""
-
-    column: str
-    path: str
-    kind: Literal["text", "bigint", "float", "boolean"] = "text"
-    default: str | None = None
-
-
-class LogTable(NamedTuple):
-    """How rows of one type are stored; `channel` and `viewer` say which ids are joined in."""
-
-    name: str
-    fields: tuple[Field, ...]
-    key: str
-    channel: bool = True
-    viewer: bool = False
-    last_wins: bool = False
-
-
-def _event(*names: str, **defaults: str) -> tuple[Field, ...]:
-    """Text fields of the row's event; those with a default may be missing from its JSON."""
-    required = tuple(Field(name, f"event.{name}") for name in names)
-    optional = tuple(Field(name, f"event.{name}", "text", sql) for name, sql in defaults.items())
-    return required + optional
-
-
-_TS = Field("ts", "event.ts", "bigint")
-_MSG_ID = Field("msg_id", "event.id")
-_LOG_KEY = "channel_id, ts, msg_id"
-_EMPTY = "''"
-
-TABLES: dict[type[LogRow], LogTable] = {
-    ChatRow: LogTable(
-        "chat_message",
-        (
-            *(_TS, _MSG_ID, Field("first", "event.first", "boolean", "false")),
-            *_event("text", name=_EMPTY, role="'viewer'", platform="'twitch'", tags="'{}'"),
-            *_event(reply_to=_EMPTY, reply_to_user=_EMPTY),
-        ),
-        _LOG_KEY,
-        viewer=True,
-    ),
-    DecisionRow: LogTable(
-        "decision",
-        (
-            Field("ts", "message_ts", "bigint"),
-            Field("msg_id", "event.message_id"),
-            Field("score", "event.score", "float", "0"),
-            *_event("action", "reason", detail=_EMPTY, turn=_EMPTY),
-        ),
-        _LOG_KEY,
-        last_wins=True,
-    ),
-    StreamEventRow: LogTable(
-        "stream_event",
-        (
-            *(_TS, _MSG_ID, Field("amount", "event.amount", "bigint", "0")),
-            *_event("kind", name=_EMPTY, platform="'twitch'", text=_EMPTY, tags="'{}'"),
-        ),
-        _LOG_KEY,
-        viewer=True,
-    ),
-    ModerationRow: LogTable(
-        "moderation",
-        (
-            *(_TS, _MSG_ID, Field("login", "event.user", "text", _EMPTY)),
-            *_event("kind", message_id=_EMPTY),
-        ),
-        _LOG_KEY,
-    ),
-    SessionMessageRow: LogTable(
-        "session_message",
-        (
-            *(Field("id", "id"), Field("session_id", "session"), Field("ts", "ts", "bigint")),
-            *(Field("role", "role"), Field("user_id", "user"), Field("text", "text")),
-            *(Field("run", "run"), Field("status", "status")),
-        ),
-        "id",
-        channel=False,
-    ),
-    ExperienceRow: LogTable(
-        "experience",
-        (
-            *(Field("id", "id"), Field("ts", "ts", "bigint"), Field("channel", "channel")),
-            *(Field("session_id", "session"), Field("user_id", "user")),
-            *(Field("persona", "persona"), Field("model", "model"), Field("status", "status")),
-            *(Field("prompt_messages", "prompt_messages"), Field("prompt_text", "prompt_text")),
-            *(Field("response", "response"), Field("in_reply_to", "in_reply_to")),
-            Field("context_account", "context_account", "text", "'null'"),
-            Field("first_token_ms", "first_token_ms", "bigint"),
-            *(Field("total_ms", "total_ms", "bigint"), Field("origin", "origin")),
-        ),
-        "id",
-        channel=False,
-    ),
-    FeedbackRow: LogTable(
-        "feedback",
-        (
-            *(Field("id", "id"), Field("experience_id", "experience"), Field("ts", "ts", "bigint")),
-            *(Field("kind", "kind"), Field("value", "value", "float")),
-            *(Field("by_user", "by"), Field("note", "note")),
-        ),
-        "id",
-        channel=False,
-    ),
-}
-"""In the order they are written: an experience comes before its feedback."""
-
-
-CHANNELS = LogTable(
-    "channel",
-    (Field("name", "name"), Field("platform", "platform"), Field("created", "ts", "bigint")),
-    "name",
-    channel=False,
-)
-VIEWERS = LogTable(
-    "viewer",
-    (
-        *(Field("platform", "platform"), Field("login", "login"), Field("name", "name")),
-        Field("first_seen", "ts", "bigint"),
-    ),
-    "platform, login",
-    channel=False,
-)
-DEAD_LETTERS = LogTable(
-    "dead_letter",
-    (
-        *(Field("ts", "ts", "bigint"), Field("kind", "kind")),
-        *(Field("payload", "payload"), Field("error", "error")),
-    ),
-    "id",
-    channel=False,
-)
-_BATCH: dict[Dialect, str] = {
-    "sqlite": "json_each(CAST(? AS TEXT)) AS batch",
-    "postgresql": "jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS batch(value, key)",
-}
 _RENAMED_VIEWER = (
     "DO UPDATE SET name = CASE WHEN excluded.name = '' THEN viewer.name ELSE excluded.name END, "
     "first_seen = CASE WHEN excluded.first_seen < viewer.first_seen "
@@ -205,36 +88,53 @@ _RENAMED_VIEWER = (
 )
 
 
-def insert_sql(table: LogTable, dialect: Dialect) -> str:
-    """The statement that stores a JSON array of rows in `table`, skipping what is there."""
-    values = {field.column: _value(field, dialect) for field in table.fields}
+def insert_sql(table: LogTable, dialect: Dialect, rows: int = 1) -> str:
+    """The statement that stores `rows` rows in `table`, skipping what is there.
+
+    PostgreSQL's takes a JSON array of any length, SQLite's the values of each row.
+    """
+    places = {field.path: place for place, field in enumerate(_inputs(table), 1)}
+
+    def value(field: Field) -> str:
+        found = f"column{places[field.path]}" if dialect == "sqlite" else _in_json(field)
+        return found if field.default is None else f"coalesce({found}, {field.default})"
+
+    values = {field.column: value(field) for field in table.fields}
     joins = ""
     # Outer joins: a name without an id becomes a null and fails loudly instead of vanishing.
     if table.channel:
-        name = _value(Field("", "event.channel"), dialect)
         values["channel_id"] = "channel.id"
-        joins += f" LEFT JOIN channel ON channel.name = {name}"
+        joins += f" LEFT JOIN channel ON channel.name = {value(_CHANNEL)}"
     if table.viewer:
-        platform = _value(Field("", "event.platform", "text", "'twitch'"), dialect)
-        login = _value(Field("", "event.user"), dialect)
         values["viewer_id"] = "viewer.id"
-        joins += f" LEFT JOIN viewer ON viewer.platform = {platform} AND viewer.login = {login}"
+        joins += f" LEFT JOIN viewer ON viewer.platform = {value(_PLATFORM)}"
+        joins += f" AND viewer.login = {value(_USER)}"
     columns = ", ".join(f'"{column}"' for column in values)
     distinct, order = _order(table, values, dialect)
     return (
         f"INSERT INTO {table.name} ({columns}) SELECT {distinct}{', '.join(values.values())} "
-        f"FROM {_BATCH[dialect]}{joins} WHERE true{order} "
+        f"FROM {_source(dialect, len(places), rows)}{joins} WHERE true{order} "
         f"ON CONFLICT ({table.key}) {_on_conflict(table)}"
     )
 
 
-def _value(field: Field, dialect: Dialect) -> str:
-    if dialect == "sqlite":
-        value = f"json_extract(batch.value, '$.{field.path}')"
-    else:
-        value = f"(batch.value #>> '{{{field.path.replace('.', ',')}}}')"
-        value += "" if field.kind == "text" else f"::{field.kind}"
-    return value if field.default is None else f"coalesce({value}, {field.default})"
+def _inputs(table: LogTable) -> list[Field]:
+    """What is taken from each row, once each."""
+    fields = [*table.fields, *([_CHANNEL] if table.channel else [])]
+    fields += [_PLATFORM, _USER] if table.viewer else []
+    return list({field.path: field for field in reversed(fields)}.values())
+
+
+def _source(dialect: Dialect, width: int, rows: int) -> str:
+    if dialect == "postgresql":
+        return "jsonb_array_elements($1::text::jsonb) WITH ORDINALITY AS batch(value, key)"
+    row = f"({', '.join('?' * width)})"
+    return f"(VALUES {', '.join([row] * rows)})"
+
+
+def _in_json(field: Field) -> str:
+    value = f"(batch.value #>> '{{{field.path.replace('.', ',')}}}')"
+    return value if field.kind in {"text", "json"} else f"{value}::{field.kind}"
 
 
 def _order(table: LogTable, values: dict[str, str], dialect: Dialect) -> tuple[str, str]:
@@ -258,15 +158,78 @@ def _on_conflict(table: LogTable) -> str:
     return "DO UPDATE SET " + ", ".join(f'"{name}" = excluded."{name}"' for name in columns)
 
 
+class _Statements(Protocol):
+    """Makes the statements that store rows in one table."""
+
+    def __call__(self, rows: Sequence[Any], counts: bool, /) -> list[Step]: ...
+
+
+class _JsonStatements:
+    """One statement for all rows, given as one JSON text."""
+
+    def __init__(self, table: LogTable) -> None:
+        self._sql = insert_sql(table, "postgresql")
+
+    def __call__(self, rows: Sequence[Any], counts: bool, /) -> list[Step]:
+        if not rows:
+            return []
+        payload = _json(rows)
+        _refuse_nul(payload)
+        return [Step(self._sql, (payload,), counts)]
+
+
+class _ValueStatements:
+    """Statements of 512, 256, 128, … rows, so that the database knows each one after a while."""
+
+    def __init__(self, table: LogTable) -> None:
+        inputs = _inputs(table)
+        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*(f.path for f in inputs))
+        self._json = [place for place, field in enumerate(inputs) if field.kind == "json"]
+        self._width = len(inputs)
+        self._sql = cache(partial(insert_sql, table, "sqlite"))
+
+    def __call__(self, rows: Sequence[Any], counts: bool, /) -> list[Step]:
+        values = [value for row in map(self._values, rows) for value in row]
+        for place in self._json:
+            texts = [_json(value) for value in values[place :: self._width]]
+            _refuse_nul("\n".join(texts))
+            values[place :: self._width] = texts
+        # SQLite would cut the text at the character without a word.
+        if "\0" in "".join([value for value in values if value.__class__ is str]):
+            raise UnstorableText(_HAS_NUL)
+        steps: list[Step] = []
+        done = 0
+        while done < len(rows):
+            size = min(_MOST_ROWS, 1 << (len(rows) - done).bit_length() - 1)
+            chunk = values[done * self._width : (done + size) * self._width]
+            steps.append(Step(self._sql(size), chunk, counts))
+            done += size
+        return steps
+
+
+_HAS_NUL = "text holds a NUL character, which databases cannot store"
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _refuse_nul(payload: str) -> None:
+    if "\\u0000" in payload and _NUL.search(payload):
+        raise UnstorableText(_HAS_NUL)
+
+
 class Planner:
     """Turns batches of rows into steps, remembering which names the database already holds."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._encode = msgspec.json.Encoder().encode
-        self._sql = {kind: insert_sql(table, dialect) for kind, table in TABLES.items()}
-        self._channel_sql = insert_sql(CHANNELS, dialect)
-        self._viewer_sql = insert_sql(VIEWERS, dialect)
-        self._dead_letter_sql = insert_sql(DEAD_LETTERS, dialect)
+        statements = _ValueStatements if dialect == "sqlite" else _JsonStatements
+        self._log: dict[type[LogRow], _Statements] = {
+            kind: statements(table) for kind, table in TABLES.items()
+        }
+        self._new_channels: _Statements = statements(CHANNELS)
+        self._new_viewers: _Statements = statements(VIEWERS)
+        self._dead_letters: _Statements = statements(DEAD_LETTERS)
         self._channels: set[str] = set()
         self._viewers: dict[tuple[str, str], tuple[str, int]] = {}
 
@@ -286,26 +249,23 @@ class Planner:
                 self._note_viewer(row.event, viewers)
             elif isinstance(row, DecisionRow | ModerationRow):
                 self._note_channel(row.event, "twitch", channels)
-        steps = self._names(self._channel_sql, channels) + self._names(self._viewer_sql, viewers)
+        # Sorted, so that processes which store the same names do not deadlock.
+        steps = self._new_channels([channels[key] for key in sorted(channels)], False)
+        steps += self._new_viewers([viewers[key] for key in sorted(viewers)], False)
         for kind, group in groups.items():
-            if group:
-                steps.append(Step(self._sql[kind], self._payload(group), True))
+            steps += self._log[kind](group, True)
         return steps
 
     def park(self, row: LogRow, reason: str, ts: int) -> list[Step]:
         """The statement that puts `row` into `dead_letter`."""
         try:
-            payload = self._encode(row).decode()
+            payload = _json(row)
         except (ValueError, TypeError):
             payload = ascii(row)
         reason = reason.encode(errors="backslashreplace").decode().replace("\0", "\\0")
-        letter = {
-            "ts": ts,
-            "kind": type(row).__name__,
-            "payload": payload[:_PARKED_CHARS],
-            "error": reason[:_PARKED_CHARS],
-        }
-        return [Step(self._dead_letter_sql, self._payload([letter]), False)]
+        kind = type(row).__name__
+        letter = _DeadLetter(ts, kind, payload[:_PARKED_CHARS], reason[:_PARKED_CHARS])
+        return self._dead_letters([letter], False)
 
     def forget_names(self) -> None:
         """Look every channel and viewer up again: the database may not hold them any more."""
@@ -335,14 +295,3 @@ class Planner:
             self._viewers.clear()
         self._viewers[key] = (name, first_seen)
         viewers[key] = _NewViewer(*key, name, first_seen)
-
-    def _names(self, sql: str, new: Mapping[Any, msgspec.Struct]) -> list[Step]:
-        # Sorted, so that processes which store the same names do not deadlock.
-        return [Step(sql, self._payload([new[key] for key in sorted(new)]), False)] if new else []
-
-    def _payload(self, rows: Sequence[Any]) -> bytes:
-        payload = self._encode(rows)
-        # SQLite would cut the text at the character without a word.
-        if b"\\u0000" in payload and _NUL.search(payload):
-            raise UnstorableText("text holds a NUL character, which databases cannot store")
-        return payload

@@ -76,7 +76,7 @@ class SqliteStore:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            counts = [connection.execute(step.sql, (step.payload,)).rowcount for step in steps]
+            counts = [connection.execute(step.sql, step.parameters).rowcount for step in steps]
             connection.execute("COMMIT")
         except BaseException:
             # A full disk makes SQLite roll back by itself.
@@ -101,7 +101,7 @@ class PostgresqlStore:
         stored = 0
         async with self._database.write() as connection:
             for step in steps:
-                result = await connection.exec_driver_sql(step.sql, (step.payload.decode(),))
+                result = await connection.exec_driver_sql(step.sql, tuple(step.parameters))
                 stored += result.rowcount if step.counts else 0
         return stored
 

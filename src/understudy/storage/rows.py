@@ -1,8 +1,9 @@
-"""The rows the log writer takes, one struct per table it writes.
+"""The rows the log writer takes, one struct per table it writes, and those of `usage_day`.
 
-Owns their fields; `storage.log_sql` says how they become columns. All times are integer
-milliseconds since the epoch, UTC. Text must be free of NUL characters and lone surrogates, which
-no database can store: such a row is parked (see `LogWriter`).
+Owns their fields; `storage.log_tables` and `storage.usage` say how they become columns. All times
+are integer milliseconds since the epoch, UTC. What the log writer takes must be free of NUL
+characters and lone surrogates, which no database can store: such a row is parked (see
+`LogWriter`).
 """
 
 from typing import Any, Literal
@@ -58,6 +59,7 @@ class ExperienceRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt_messages` are `{"role", "content"}` objects, `prompt_text` the bare message that was
     answered, `context_account` anything JSON can hold. `in_reply_to` is a chat message's id.
+    `cost_micros` is in millionths of a dollar; tokens and cost are None where nobody knows them.
     """
 
     id: str
@@ -76,6 +78,11 @@ class ExperienceRow(msgspec.Struct, frozen=True, kw_only=True):
     first_token_ms: int | None = None
     total_ms: int = 0
     origin: ExperienceOrigin = "web"
+    provider: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_micros: int | None = None
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,3 +107,39 @@ LogRow = (
     | FeedbackRow
 )
 """Everything the log writer can make durable."""
+
+
+class UsageDay(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model used in one channel on one day (UTC, `YYYY-MM-DD`).
+
+    `cost_micros` is in millionths of a dollar and does not hold the `unpriced` replies, whose
+    model has no known price. `channel` is empty outside of streams.
+    """
+
+    day: str
+    channel: str
+    provider: str
+    model: str
+    replies: int = 0
+    unpriced: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cost_micros: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What makes it one row."""
+        return self.day, self.channel, self.provider, self.model
+
+    def plus(self, other: "UsageDay") -> "UsageDay":
+        """The sum with another count of the same key."""
+        return msgspec.structs.replace(
+            self,
+            replies=self.replies + other.replies,
+            unpriced=self.unpriced + other.unpriced,
+            input=self.input + other.input,
+            output=self.output + other.output,
+            cached=self.cached + other.cached,
+            cost_micros=self.cost_micros + other.cost_micros,
+        )

@@ -202,10 +202,16 @@ experience = Table(
     Column("first_token_ms", BigInteger),
     _number("total_ms", "0"),
     _text("origin", "web"),
+    _text("provider", ""),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("cost_micros", BigInteger),
     Index(None, "ts", "id"),
 )
 """Exchanges as the model saw them. `seq` is the rowid of `experience_fts` (an implicit rowid may
-change in a VACUUM). The rating is the sum of its feedback's values, computed when asked for."""
+change in a VACUUM). The rating is the sum of its feedback's values, computed when asked for.
+Tokens and cost (millionths of a dollar) are null where nobody knows them."""
 
 feedback = Table(
     "feedback",
@@ -219,6 +225,25 @@ feedback = Table(
     _text("note", ""),
 )
 """Judgements of experiences, append-only."""
+
+usage_day = Table(
+    "usage_day",
+    metadata,
+    _text("day"),
+    _text("channel"),
+    _text("provider"),
+    _text("model"),
+    _number("replies", "0"),
+    _number("unpriced", "0"),
+    _number("input", "0"),
+    _number("output", "0"),
+    _number("cached", "0"),
+    _number("cost_micros", "0"),
+    PrimaryKeyConstraint("day", "channel", "provider", "model"),
+    sqlite_with_rowid=False,
+)
+"""What each model used per channel and day (UTC, `YYYY-MM-DD`), in tokens and millionths of a
+dollar. The cost does not hold the `unpriced` replies."""
 
 job = Table(
     "job",

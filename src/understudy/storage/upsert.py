@@ -5,18 +5,27 @@ any table.
 """
 
 import re
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 from understudy.storage.engine import Dialect
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def insert(dialect: Dialect, table: Table) -> sqlite.Insert | postgresql.Insert:
+def insert(dialect: Dialect, table: Table) -> "SqliteInsert | PostgresqlInsert":
     """An INSERT into `table` that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if dialect == "sqlite":
+        return SqliteInsert(table)
+    # Slow to import, and most installations never need it.
+    from sqlalchemy.dialects.postgresql import Insert
+
+    return Insert(table)
 
 
 def storable(text: str) -> str:

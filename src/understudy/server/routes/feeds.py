@@ -7,7 +7,15 @@ import asyncio
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from understudy.events import ChatMessage, Emotion, Event, Moderation, Reply, ReplyToken
+from understudy.events import (
+    ChatMessage,
+    Emotion,
+    Event,
+    Moderation,
+    Reply,
+    ReplyToken,
+    TurnStarted,
+)
 from understudy.outputs.live import LiveView
 from understudy.server.access import identify_socket
 from understudy.server.auth import AuthError
@@ -17,7 +25,7 @@ from understudy.server.services import Services, services_of
 router = APIRouter()
 
 OVERLAY_EVENTS: dict[str, tuple[type[Event], ...]] = {
-    "chat": (ChatMessage, Moderation, ReplyToken, Emotion, Reply),
+    "chat": (ChatMessage, Moderation, TurnStarted, ReplyToken, Emotion, Reply),
 }
 """What each overlay is sent: only what it shows."""
 PING_SECONDS = 15.0
@@ -49,6 +57,7 @@ async def overlay(socket: WebSocket, name: str) -> None:
         services.feed,
         lambda: {"cohost": services.settings.persona.name},
         kinds=kinds,
+        with_private=False,
         channel=socket.query_params.get("channel", ""),
     )
     await _serve(socket, services, view)

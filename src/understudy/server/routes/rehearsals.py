@@ -27,6 +27,12 @@ async def create(body: RehearsalBody, services: ServicesDep, _: Moderator) -> di
     return rehearsal.describe()
 
 
+@router.get("")
+async def index(services: ServicesDep, _: Moderator) -> dict[str, object]:
+    """The rehearsals that are kept, the newest last."""
+    return {"rehearsals": [rehearsal.describe() for rehearsal in services.rehearsals.all()]}
+
+
 @router.post("/{rehearsal_id}/lines")
 async def upload(
     rehearsal_id: str, request: Request, services: ServicesDep, _: Moderator

@@ -17,7 +17,6 @@ from understudy.engine.commands import CommandError, parse, plain_message
 from understudy.engine.runs import Run, TokenFrame
 from understudy.engine.sessions import SessionEnded
 from understudy.engine.turns import Busy
-from understudy.events import new_id
 from understudy.safety.text import clean
 from understudy.server.access import (
     ServicesDep,
@@ -45,6 +44,8 @@ from understudy.storage.sessions import SessionRow
 router = APIRouter()
 
 BAD_TOKEN = 4401
+GUEST = "guest"
+"""Who speaks on a socket without a token."""
 INBOX = 16
 """Messages of one socket that may wait while one is answered."""
 _PEER_ERRORS = (Problem, BrainError, Busy, StorageError, SessionEnded)
@@ -181,7 +182,7 @@ class _Chat:
         """The connection's session, started with its first message."""
         if self._session is None:
             persona = self._services.settings.persona.default
-            user = self.caller.user if self._client else new_id("guest_")
+            user = self.caller.user if self._client else GUEST
             self._session = await self._services.sessions.start(user, persona)
         return self._session
 
