@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.http_server import Request
 from tests.fakes.openai_server import (
     Call,
     Failure,
@@ -122,6 +123,34 @@ async def test_tool_calls_split_over_chunks_come_whole(make_brain: MakeBrain) ->
             Usage(input_tokens=12, output_tokens=1),
             Finish("tool_calls"),
         ]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Failure(400, "registry.ollama.ai/library/gemma does not support tools"),
+        Failure(500, "tools param requires --jinja flag"),
+    ],
+    ids=["ollama", "llama.cpp"],
+)
+async def test_a_model_that_takes_no_tools_is_asked_without(refusal: Failure) -> None:
+    def script(request: Request) -> Reply | Failure:
+        return refusal if "tools" in request.json else Reply(["Hi"])
+
+    asked = say(tools=[ToolSpec("clock", "The time.", {"type": "object"})])
+    async with talking(through_aiohttp, script) as (server, brain):
+        for _ in range(2):
+            assert (await hear(brain, asked))[0] == Text("Hi")
+        # Refused once, then known.
+        assert ["tools" in chat for chat in server.chats] == [True, False, False]
+
+
+async def test_a_fault_that_is_not_about_tools_is_told(make_brain: MakeBrain) -> None:
+    asked = say(tools=[ToolSpec("clock", "The time.", {"type": "object"})])
+    async with talking(make_brain, Failure(503)) as (server, brain):
+        with pytest.raises(BrainError, match="fault"):
+            await hear(brain, asked)
+        assert len(server.chats) == 1
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,10 @@ class Failures:
 
     def _other(self, error: ProviderError, status: int) -> tuple[ErrorKind, str]:
         if status >= 500:
-            return "unavailable", f"{self.title} has a fault (status {status}): try again later"
+            # A server of one's own is where its message helps.
+            detail = self._detail(error) if self._local else ""
+            fault = f"has a fault (status {status}){detail}"
+            return "unavailable", f"{self.title} {fault}: try again later"
         detail = self._detail(error)
         if status >= 300:
             remedy = f"check brain.model{' and brain.base_url' if self._local else ''}"

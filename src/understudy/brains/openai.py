@@ -5,7 +5,9 @@ Owns the choice of the way there: the official SDK for OpenAI itself, plain aioh
 quarter of it per request. Does not own the dialect (`chat_completions`).
 """
 
+import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 SILENCE_SECONDS = 30.0
 """Default of the longest wait for the next bytes."""
 
+_log = logging.getLogger(__name__)
 _OPENAI_HOSTS = (".api.openai.com", ".openai.azure.com")
 
 
@@ -38,6 +41,8 @@ class OpenAIBrain(Brain):
         self._transport = transport
         self._failures = failures
         self._official = official
+        # None until a first request with tools was answered.
+        self._takes_tools: bool | None = None
 
     @classmethod
     def official(
@@ -83,8 +88,32 @@ class OpenAIBrain(Brain):
         """One sentence for the UI and `doctor`: what this brain is."""
         return f"{self.model or 'The first model'} of {self._failures.title}."
 
-    async def stream(self, request: BrainRequest) -> AsyncGenerator[BrainEvent, None]:
+    def stream(self, request: BrainRequest) -> AsyncGenerator[BrainEvent, None]:
         """Yield the reply piece by piece; raises `BrainError`. Closing it stops the model."""
+        if not request.tools or self._takes_tools:
+            return self._complete(request)
+        if self._takes_tools is False:
+            return self._complete(_without_tools(request))
+        return self._try_tools(request)
+
+    async def _try_tools(self, request: BrainRequest) -> AsyncGenerator[BrainEvent, None]:
+        """Offer tools to a model that nothing is known of; many local ones take none."""
+        try:
+            async with aclosing(self._complete(request)) as events:
+                async for event in events:
+                    self._takes_tools = True
+                    yield event
+        except BrainError as error:
+            if self._takes_tools or "tool" not in str(error).lower():
+                raise
+            _log.warning("%s; it is asked without tools from now on", error)
+            self._takes_tools = False
+        if self._takes_tools is False:
+            async with aclosing(self._complete(_without_tools(request))) as events:
+                async for event in events:
+                    yield event
+
+    async def _complete(self, request: BrainRequest) -> AsyncGenerator[BrainEvent, None]:
         payload = completion_payload(
             request,
             await self._choose_model(),
@@ -114,6 +143,10 @@ class OpenAIBrain(Brain):
                 raise BrainError(f"{what}: load one or set brain.model", kind="unknown_model")
             self.model = self._failures.model = served[0]
         return self.model
+
+
+def _without_tools(request: BrainRequest) -> BrainRequest:
+    return msgspec.structs.replace(request, tools=())
 
 
 def make_openai(settings: BrainSettings, recall: Recall | None) -> Brain:
