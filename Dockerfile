@@ -16,7 +16,8 @@ COPY pyproject.toml constraints.txt ./
 # The dependencies are a layer of their own, built again only when they change.
 RUN python -m venv /app \
     && pip install --no-cache-dir uv==0.13.8 \
-    && uv pip install --no-cache --constraints constraints.txt --requirements pyproject.toml --extra postgres
+    && uv pip install --no-cache --constraints constraints.txt --requirements pyproject.toml --extra postgres \
+        --extra claude --extra openai --extra mcp
 COPY README.md LICENSE hatch_build.py ./
 COPY src/ src/
 COPY --from=web /build/src/understudy/web/dist/ src/understudy/web/dist/

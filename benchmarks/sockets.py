@@ -38,7 +38,7 @@ async def serve_understudy(folder: str) -> None:
     from understudy.server.http import create_server
     from understudy.server.process import GracefulServer
 
-    flags = {"server.data_dir": folder, "server.port": 0}
+    flags = {"server.data_dir": folder, "server.port": 0, "limits.per_address": 1_000_000}
     settings = load_settings(env={}, env_file=None, flags=flags)
     listener = _listener()
     async with Application(settings) as application:

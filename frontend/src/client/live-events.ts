@@ -113,7 +113,7 @@ export type LiveEvent =
 export interface LiveState {
   cohost: string;
   persona: string;
-  brain: { provider: string; model: string; description: string };
+  brain: { provider: string; model: string; description: string; why?: string };
   channels: string[];
   muted: boolean;
   version: string;

@@ -24,6 +24,7 @@ export function Summary({ counts, brain }: SummaryProps) {
         <section className={styles.section}>
           <h2>Brain: {brain.provider}</h2>
           <p className={styles.text}>{brain.description}</p>
+          {brain.why && <p className={styles.text}>{brain.why}</p>}
         </section>
       )}
       <Keys />
