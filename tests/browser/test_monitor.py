@@ -75,10 +75,10 @@ async def test_the_monitor_looks_like_its_picture_in_the_readme(
 async def test_a_reason_is_given_for_every_message(page: Page, server: Running) -> None:
     await rehearse(page, server)
     await expect(page.get_by_text("Played all")).to_be_visible(timeout=30_000)
-    message = page.locator("article[data-kind=message]").last
-    await message.click()
     listed = (await server.http.get("/api/v1/messages?limit=1000")).json()["messages"]
     newest = max(listed, key=lambda each: each["ts"])
+    # The feed may still be following the last events down.
+    await page.locator("article[data-kind=message]", has_text=newest["text"]).last.click()
     await expect(page.locator("[aria-current=true]")).to_contain_text(newest["decision"]["detail"])
 
 
