@@ -1,5 +1,10 @@
 """What `/setcontext` keeps, in SQLite and PostgreSQL."""
 
+import asyncio
+
+import pytest
+
+from understudy.storage import contexts as contexts_module
 from understudy.storage.contexts import Contexts
 from understudy.storage.engine import Database
 
@@ -31,3 +36,27 @@ async def test_text_no_database_can_hold_is_kept_readable(any_database: Database
     contexts = Contexts(any_database)
     await contexts.set("kim\x00", "a\x00b\ud83dc \U0001f600", 1)
     assert await contexts.get("kim\x00") == "a\ufffdb\ufffdc \U0001f600"
+
+
+async def test_what_is_set_while_it_is_read_is_newer(any_database: Database) -> None:
+    contexts = Contexts(any_database)
+    reading = asyncio.create_task(contexts.get("kim"))
+    await asyncio.sleep(0)
+    await contexts.set("kim", "We play chess.", 1)
+    await reading
+    assert await contexts.get("kim") == "We play chess."
+
+
+async def test_clients_beyond_those_at_hand_are_read_again(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contexts_module, "CACHED_CLIENTS", 2)
+    contexts = Contexts(any_database)
+    for name in ("kim", "lee", "ana"):
+        await contexts.set(name, f"This is {name}.", 1)
+    assert [await contexts.get(name) for name in ("kim", "lee", "ana", "bo")] == [
+        "This is kim.",
+        "This is lee.",
+        "This is ana.",
+        None,
+    ]

@@ -12,6 +12,7 @@ for one process: several of them share what is stored when each starts.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from understudy.brains.prices import MICROS, Price, dollars
 from understudy.storage.errors import StorageError
 from understudy.storage.rows import UsageDay
 
+SAVE_SECONDS = 1.0
+"""How long usage may wait to be stored together with more of it."""
 _BYTES_PER_TOKEN = 3
 _MESSAGE_TOKENS = 4
 _log = logging.getLogger(__name__)
@@ -80,7 +83,7 @@ class Budget:
         self._unsaved: dict[tuple[str, str, str, str], UsageDay] = {}
         self._wake = asyncio.Event()
         self._saving: asyncio.Task[None] | None = None
-        self._closing = False
+        self._closed = asyncio.Event()
 
     @property
     def limited(self) -> bool:
@@ -99,10 +102,11 @@ class Budget:
 
     async def close(self) -> None:
         """Save what is not saved yet."""
-        self._closing = True
+        self._closed.set()
         self._wake.set()
         if self._saving is not None:
             await self._saving
+            await self.save()
 
     def today(self) -> list[UsageDay]:
         """Today's usage by channel and model."""
@@ -121,7 +125,7 @@ class Budget:
         Without a known price nothing is set aside and no limit holds.
         """
         self._roll_over()
-        most = price.cost(estimate(request)) if price else 0
+        most = price.cost(estimate(request)) if price and not price.free else 0
         if most:
             self._check(request.channel, most)
             self._commit(request.channel, most)
@@ -200,12 +204,14 @@ class Budget:
 
     async def _keep_saving(self) -> None:
         # Ended by a flag: a save that is cancelled would not know whether it was stored.
-        while True:
+        while not self._closed.is_set():
             await self._wake.wait()
             self._wake.clear()
+            # Replies close to each other are one transaction.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_SECONDS):
+                    await self._closed.wait()
             await self.save()
-            if self._closing:
-                return
 
 
 def estimate(request: BrainRequest) -> Usage:

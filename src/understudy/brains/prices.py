@@ -43,6 +43,11 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: float
     cached: float | None = None
 
+    @property
+    def free(self) -> bool:
+        """Whether nothing that is read or written costs anything."""
+        return not (self.input or self.output or self.cached)
+
     def cost(self, usage: Usage) -> int:
         """What `usage` costs in millionths of a dollar."""
         cached = min(usage.cached_tokens, usage.input_tokens)

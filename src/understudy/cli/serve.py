@@ -1,6 +1,7 @@
 """`understudy serve`: the server, from start to orderly stop."""
 
 import errno
+import gc
 import logging
 import os
 import socket
@@ -65,9 +66,20 @@ def _server(application: "Application", listener: socket.socket) -> "GracefulSer
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            _collect_less_often()
             _announce(application, listener)
 
     return Announced(create_server(application.services), application.quiesce)
+
+
+def _collect_less_often() -> None:
+    """Leave what stays out of garbage collections, and have fewer: they took a sixth of the CPU.
+
+    References free nearly all that a reply makes; the collector is for the few cycles among it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _fast_loop() -> LoopFactory | None:

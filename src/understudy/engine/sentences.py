@@ -28,6 +28,8 @@ _CLOSERS = (
     "\"')\\]}\u2019\u201d\u00bb\u203a\u300d\u300f\uff09\u3011"
     "\u200d\ufe0f\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 )
+_MARK = re.compile(f"[\n{re.escape(_STOPS)}]")
+_CLAUSE_MARK = re.compile(f"[\n{re.escape(_STOPS + _COMMAS + _DASHES)}]")
 _STOP_RUN = re.compile(f"[{re.escape(_STOPS)}]+")
 _CLOSER_RUN = re.compile(f"[{_CLOSERS}]*")
 _LAST_WORD = re.compile(r"[^\s(\[\"'\u201c\u2018]*$")
@@ -86,28 +88,30 @@ class SentenceCutter:
 
     def _next_end(self, final: bool) -> int | None:
         """Where the first utterance in the buffer ends; None while that is open."""
-        while self._decided < min(len(self._buffer), self._max_chars):
+        limit = min(len(self._buffer), self._max_chars)
+        opening = self._first_clause is not None and not self._said
+        marks = _CLAUSE_MARK if opening else _MARK
+        while mark := marks.search(self._buffer, self._decided, limit):
+            self._decided = mark.start()
             verdict = self._judge(self._decided, final)
             if verdict is None:
                 return None
             if verdict.ends:
                 return verdict.at
             self._decided = verdict.at
+        self._decided = max(self._decided, limit)
         if len(self._buffer) > self._max_chars:
             return self._forced_end()
         return None
 
     def _judge(self, at: int, final: bool) -> _Verdict | None:
-        """Whether the utterance ends at the character `at`; None when it depends on what comes."""
+        """Whether the utterance ends at the mark `at`; None when it depends on what comes."""
         character = self._buffer[at]
         if character == "\n":
             return _Verdict(True, at + 1)
         if character in _STOPS:
             return self._judge_stop(at, final)
-        opening = self._first_clause is not None and not self._said
-        if opening and (character in _COMMAS or character in _DASHES):
-            return self._judge_clause(at, final)
-        return _Verdict(False, at + 1)
+        return self._judge_clause(at, final)
 
     def _judge_stop(self, at: int, final: bool) -> _Verdict | None:
         stops = _matched(_STOP_RUN, self._buffer, at)

@@ -7,6 +7,7 @@ Does not count for billing: that is the provider's `Usage`.
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 MESSAGE_OVERHEAD = 4
 """Tokens a message costs beyond its text: role and separators of common chat templates."""
@@ -23,6 +24,7 @@ _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _LATIN = re.compile("[\u0000-\u024f]")
 
 
+@lru_cache(maxsize=8192)  # a message counts again with every reply that remembers it
 def estimate_tokens(text: str) -> int:
     """Estimated tokens of `text`; 0 only when it is empty.
 

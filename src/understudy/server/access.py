@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request, WebSocket
+from fastapi.requests import HTTPConnection
 
 from understudy.events import Role
 from understudy.server.auth import LOCAL_OWNER, AuthError, Principal, UserRole, verify_token
@@ -14,7 +15,13 @@ from understudy.server.problems import Problem
 from understudy.server.services import Services, services_of
 from understudy.storage.sessions import SessionRow
 
-ServicesDep = Annotated[Services, Depends(services_of)]
+
+async def _services(connection: HTTPConnection) -> Services:
+    # A dependency that is no coroutine would be called in a thread.
+    return services_of(connection)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
 
 
 def identify(request: Request, services: Services) -> Principal:

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -25,6 +26,7 @@ RANK: dict[str, int] = {role: rank for rank, role in enumerate(reversed(get_args
 TICKET_SECONDS = 30
 MAX_TICKETS = 10_000
 MIN_SECRET = 32
+_EXPIRED = "the token has expired: make a new one with `understudy token`"
 _ALGORITHM = "HS256"
 # Partly untyped: PyJWT's other algorithms need `cryptography`, which HS256 does without.
 _encode = cast(Callable[..., str], jwt.encode)  # pyright: ignore[reportUnknownMemberType]
@@ -87,18 +89,29 @@ def issue_token(secret: str, user: str, role: UserRole, ttl: timedelta) -> str:
 
 def verify_token(secret: str, token: str) -> Principal:
     """The caller a token stands for; raises `AuthError`."""
+    principal, expires = _verified(secret, token)
+    if expires <= time.time():
+        raise AuthError(_EXPIRED)
+    return principal
+
+
+# Checking a signature costs more than anything else a small request asks for.
+@lru_cache(maxsize=1024)
+def _verified(secret: str, token: str) -> tuple[Principal, int]:
+    """The caller, and until when the token is valid (seconds since 1970)."""
     try:
         claims = _decode(
             token, secret, algorithms=[_ALGORITHM], options={"require": ["sub", "role", "exp"]}
         )
     except jwt.ExpiredSignatureError:
-        raise AuthError("the token has expired: make a new one with `understudy token`") from None
+        raise AuthError(_EXPIRED) from None
     except jwt.InvalidTokenError:
         raise AuthError("the token is not valid: make one with `understudy token`") from None
     if claims["role"] not in list(RANK):  # it may be anything, even unhashable
         raise AuthError("the token names an unknown role: make one with `understudy token`")
     # The signature tells tokens apart without keeping the token itself.
-    return Principal(str(claims["sub"]), claims["role"], token.rpartition(".")[2])
+    principal = Principal(str(claims["sub"]), claims["role"], token.rpartition(".")[2])
+    return principal, int(claims["exp"])
 
 
 class Tickets:
