@@ -92,7 +92,7 @@ class Trial:
         number = next(self._numbers)
         index = await self._session()
         asking = asyncio.create_task(self._post(index, number).__aenter__())
-        while number not in await self._look():
+        while number not in await self._look():  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.05)
         if asking.done():
             asking.result().close()

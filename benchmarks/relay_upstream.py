@@ -66,11 +66,11 @@ class Stamped(Sequence[str]):
         return self._words[index]
 
     def __iter__(self) -> Iterator[str]:
-        for number, word in enumerate(self._words):
+        for number, token in enumerate(self._words):
             if 0 < number <= STAMPED:
                 self._asked.sent.append(time.monotonic_ns())
             self._asked.taken += 1
-            yield word
+            yield token
         self._asked.ended = True
 
 

@@ -38,6 +38,7 @@ from understudy.events import Reply
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
 from understudy.safety.moderation import OutputFilter
+from understudy.server.audience import Audiences
 from understudy.server.auth import load_secret
 from understudy.server.metrics import Metrics
 from understudy.server.services import Limits, Services
@@ -175,6 +176,7 @@ class Application:
             approvals=approvals,
             channels=channels,
             feed=ground.feed,
+            audiences=Audiences(ground.feed),
             rehearsals=_rehearsals(settings, channels, build, bus),
             limits=_limits(settings),
             metrics=metrics,

@@ -85,6 +85,21 @@ def test_only_the_newest_are_kept() -> None:
     assert log.after(4, limit=5) == [(5, 4)]
 
 
+def test_what_is_kept_may_be_bounded_by_weight() -> None:
+    log: EventLog[str] = EventLog(4, weigh=len, max_weight=10)
+    for entry in ("aaaa", "bbbb", "cc"):
+        log.append(entry)
+    assert [entry for _, entry in log.after(0)] == ["aaaa", "bbbb", "cc"]
+    log.append("d")
+    assert [entry for _, entry in log.after(0)] == ["bbbb", "cc", "d"]
+    log.append("e" * 50)
+    assert log.after(0) == [(5, "e" * 50)]
+    for entry in "fghij":
+        log.append(entry)
+    assert [entry for _, entry in log.after(0)] == ["g", "h", "i", "j"]
+    assert (log.first_seq, log.last_seq) == (7, 10)
+
+
 def test_a_closed_log_takes_nothing_more() -> None:
     log: EventLog[int] = EventLog()
     log.append(1)

@@ -11,7 +11,14 @@ import pytest
 from understudy.bus import Bus
 from understudy.events import ChatMessage, Event, StreamEvent
 from understudy.outputs import live
-from understudy.outputs.live import FRAME_EVENTS, SNAPSHOT_EVENTS, LiveFeed, LiveView
+from understudy.outputs.live import (
+    FRAME_BYTES,
+    FRAME_EVENTS,
+    SNAPSHOT_EVENTS,
+    Interest,
+    LiveFeed,
+    LiveView,
+)
 
 
 def chat(number: int, channel: str = "c", text: str = "hello") -> ChatMessage:
@@ -31,7 +38,7 @@ class Hall:
         self.feed.start()
 
     def view(self, *kinds: type[Event], channel: str = "") -> LiveView:
-        return LiveView(self.feed, lambda: {"muted": False}, kinds=kinds, channel=channel)
+        return LiveView(self.feed, lambda: {"muted": False}, Interest(kinds, channel))
 
     async def show(self, *events: Event) -> None:
         for event in events:
@@ -140,6 +147,24 @@ async def test_a_frame_is_bounded(hall: Hall) -> None:
     await hall.show(*map(chat, range(FRAME_EVENTS + 5)))
     assert len(ids(await view.frame(5))) == FRAME_EVENTS
     assert len(ids(await view.frame(5))) == 5
+
+
+async def test_a_frame_of_long_events_is_bounded_too(hall: Hall) -> None:
+    view = hall.view()
+    long = "x" * (FRAME_BYTES // 4)
+    await hall.show(*(chat(number, text=long) for number in range(6)))
+    assert [ids(await view.frame(5)) for _ in range(2)] == [["m0", "m1", "m2", "m3"], ["m4", "m5"]]
+
+
+async def test_a_viewer_can_go_back_to_where_a_frame_began(hall: Hall) -> None:
+    view = hall.view()
+    await hall.show(chat(1), raid(2))
+    first = view.next_frame()
+    assert view.next_frame() is None
+    assert view.position == 2
+    view.back_to(0)
+    assert view.next_frame() == first
+    assert view.before_frame == 0
 
 
 async def test_closing_sends_the_last_events_and_ends_every_viewer(hall: Hall) -> None:

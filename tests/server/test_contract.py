@@ -17,7 +17,7 @@ from understudy.brains.base import BrainError
 from understudy.bus import Bus
 from understudy.events import ChatMessage
 from understudy.outputs.live import FEED_EVENTS, LiveEvent, LiveFeed, LiveView
-from understudy.server.routes import feeds
+from understudy.server import audience
 
 PERSONA = {"system_prompt": "You are x."}
 OPEN = {"result", "tags"}
@@ -147,7 +147,7 @@ async def test_live_frames(server: Running, monkeypatch: pytest.MonkeyPatch) -> 
         known = {key: shape(value) for event in alike for key, value in event.items()}
         assert alike, example["type"]
         assert {key: known[key] for key in example} == shape(example)
-    monkeypatch.setattr(feeds, "PING_SECONDS", 0.02)
+    monkeypatch.setattr(audience, "PING_SECONDS", 0.02)
     async with connect(f"{server.socket_url}/ws/live?channel=silent") as socket:
         await receive(socket)
         assert await receive(socket) == recorded["ping"]

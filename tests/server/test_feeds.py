@@ -180,7 +180,7 @@ async def test_what_a_viewer_sends_is_ignored(server: Running) -> None:
 async def test_silence_is_filled_with_pings(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("understudy.server.routes.feeds.PING_SECONDS", 0.02)
+    monkeypatch.setattr("understudy.server.audience.PING_SECONDS", 0.02)
     async with connect(f"{server.socket_url}/ws/live") as socket:
         await receive(socket)
         assert await receive(socket) == {"type": "ping"}

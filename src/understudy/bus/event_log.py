@@ -8,7 +8,7 @@ behind the oldest entry kept and is told how many it missed.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -24,10 +24,22 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class EventLog(Generic[T]):
-    """Entries numbered from 1; the newest `capacity` are kept (all when it is None)."""
+    """Entries numbered from 1; the newest `capacity` are kept (all when it is None).
 
-    def __init__(self, capacity: int | None = None) -> None:
+    With `weigh`, no more than weigh `max_weight` together are kept, but always the newest.
+    """
+
+    def __init__(
+        self,
+        capacity: int | None = None,
+        *,
+        weigh: Callable[[T], int] | None = None,
+        max_weight: int = 0,
+    ) -> None:
         self._entries: deque[T] = deque(maxlen=capacity)
+        self._weigh = weigh
+        self._max_weight = max_weight
+        self._weight = 0
         self._last = 0
         self._closed = False
         self._waiters: set[asyncio.Future[bool]] = set()
@@ -51,6 +63,8 @@ class EventLog(Generic[T]):
         """Add `entry`, wake the readers, and return its number. Never waits."""
         if self._closed:
             raise RuntimeError("the log is closed")
+        if self._weigh is not None:
+            self._make_room(self._weigh(entry), self._weigh)
         self._entries.append(entry)
         self._last += 1
         self._wake()
@@ -112,6 +126,12 @@ class EventLog(Generic[T]):
             self._waiters.discard(waiter)
             if timer is not None:
                 timer.cancel()
+
+    def _make_room(self, weight: int, weigh: Callable[[T], int]) -> None:
+        entries = self._entries
+        self._weight += weight
+        while entries and (len(entries) == entries.maxlen or self._weight > self._max_weight):
+            self._weight -= weigh(entries.popleft())
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, set()

@@ -169,7 +169,7 @@ class Personas:
 
         # What changed between the last reading and the start of the watch would be missed.
         reload()
-        async for _ in awatch(self._directory, recursive=False, debounce=200, step=20):
+        async for _ in awatch(self._directory, recursive=False, debounce=400, step=200):
             reload()
 
     def _persona_files(self, problems: dict[str, str]) -> list[Path]:

@@ -2,7 +2,7 @@
 
 Owns one bounded log of encoded events. A viewer is a position in it, so the cost of an event does
 not depend on how many watch, each event is encoded once, and a viewer that stops reading holds up
-nobody. Does not own sockets (`server`).
+nobody. Does not own sockets nor who shares a frame (`server.audience`).
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import msgspec
 
@@ -21,9 +22,13 @@ logger = logging.getLogger(__name__)
 
 FEED_EVENTS = 16_384
 """Events kept for viewers that are behind or come back."""
+FEED_BYTES = 16 * 2**20
+"""Most bytes of events kept, however few they are."""
 SNAPSHOT_EVENTS = 200
 FRAME_EVENTS = 512
 """Most events in one frame."""
+FRAME_BYTES = 256 * 2**10
+"""Bytes after which a frame takes no further event."""
 LAST_FRAMES_SECONDS = 1.0
 """How long a close waits for viewers to take the last events."""
 
@@ -42,12 +47,36 @@ class LiveEvent(msgspec.Struct, frozen=True):
     is_private: bool = False
 
 
+@dataclass(frozen=True)
+class Interest:
+    """What a viewer wants to see; empty `kinds` and `channel` stand for all.
+
+    Without `with_private` it gets only what the stream may see.
+    """
+
+    kinds: tuple[type[Event], ...] = ()
+    channel: str = ""
+    with_private: bool = True
+
+    def __contains__(self, entry: LiveEvent) -> bool:
+        return (
+            (not self.kinds or issubclass(entry.kind, self.kinds))
+            and (not self.channel or entry.channel == self.channel)
+            and (self.with_private or not entry.is_private)
+        )
+
+
+_ALL = Interest()
+
+
 class LiveFeed:
     """Reads the bus and numbers what it reads."""
 
     def __init__(self, bus: Bus) -> None:
         self.id = secrets.token_hex(4)
-        self.log: EventLog[LiveEvent] = EventLog(FEED_EVENTS)
+        self.log: EventLog[LiveEvent] = EventLog(
+            FEED_EVENTS, weigh=lambda entry: len(entry.data), max_weight=FEED_BYTES
+        )
         self._bus = bus
         self._subscription = bus.subscribe("live feed", capacity=FEED_EVENTS, lossless=True)
         self._task: asyncio.Task[None] | None = None
@@ -106,31 +135,24 @@ class LiveView:
     """One viewer: turns the feed into the frames it is sent, at its own pace."""
 
     def __init__(
-        self,
-        feed: LiveFeed,
-        state: Callable[[], dict[str, object]],
-        *,
-        kinds: tuple[type[Event], ...] = (),
-        channel: str = "",
-        with_private: bool = True,
+        self, feed: LiveFeed, state: Callable[[], dict[str, object]], interest: Interest = _ALL
     ) -> None:
+        """`state` goes into the snapshot."""
+        self.interest = interest
         self._feed = feed
-        self._with_private = with_private
         self._state = state
-        self._kinds = kinds
-        self._channel = channel
-        self._seq = feed.log.last_seq
+        self._seq = self._before = feed.log.last_seq
 
     def open(self, since: str = "") -> bytes:
         """The first frame: what was missed since `since`, or else a snapshot."""
         position = self._feed.position(since) if since else None
         if position is not None:
             self._seq = position
-            return self._next() or self._frame([])
+            return self.next_frame() or self._frame([])
         recent = self._feed.log.after(max(0, self._feed.log.last_seq - SNAPSHOT_EVENTS))
         self._seq = self._feed.log.last_seq
         state = msgspec.json.encode(self._state())
-        events = b",".join(entry.data for _, entry in recent if self._wants(entry))
+        events = b",".join(entry.data for _, entry in recent if entry in self.interest)
         return b'{"type":"snapshot","id":"%b","state":%b,"events":[%b]}' % (
             self._id(),
             state,
@@ -144,37 +166,53 @@ class LiveView:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
-        while (frame := self._next()) is None:
+        while (frame := self.next_frame()) is None:
             if not await self._feed.log.changed(max(0.0, deadline - loop.time())):
                 return None
         return frame
+
+    def next_frame(self) -> bytes | None:
+        """The next frame if there is one; None when the viewer has seen all there is."""
+        self._before = self._seq
+        missed = self._feed.log.first_seq - self._seq - 1
+        if missed > 0:
+            self._seq += missed
+            return b'{"type":"gap","missed":%d}' % missed
+        while batch := self._feed.log.after(self._seq, FRAME_EVENTS):
+            wanted: list[bytes] = []
+            size = 0
+            for seq, entry in batch:
+                self._seq = seq
+                if entry in self.interest:
+                    wanted.append(entry.data)
+                    size += len(entry.data)
+                    if size > FRAME_BYTES:
+                        break
+            if wanted:
+                return self._frame(wanted)
+        return None
+
+    @property
+    def position(self) -> int:
+        """The number of the last event it has seen or passed over."""
+        return self._seq
+
+    @property
+    def before_frame(self) -> int:
+        """Its position before the frame it was given last."""
+        return self._before
+
+    def back_to(self, position: int) -> None:
+        """Go on after `position` once more."""
+        self._seq = position
 
     @property
     def ended(self) -> bool:
         """Whether the feed has closed and everything was sent."""
         return self._feed.log.closed and self._seq >= self._feed.log.last_seq
 
-    def _next(self) -> bytes | None:
-        missed = self._feed.log.first_seq - self._seq - 1
-        if missed > 0:
-            self._seq += missed
-            return b'{"type":"gap","missed":%d}' % missed
-        while batch := self._feed.log.after(self._seq, FRAME_EVENTS):
-            self._seq = batch[-1][0]
-            wanted = [entry.data for _, entry in batch if self._wants(entry)]
-            if wanted:
-                return self._frame(wanted)
-        return None
-
     def _frame(self, events: list[bytes]) -> bytes:
         return b'{"type":"events","id":"%b","events":[%b]}' % (self._id(), b",".join(events))
 
     def _id(self) -> bytes:
         return b"%b:%d" % (self._feed.id.encode(), self._seq)
-
-    def _wants(self, entry: LiveEvent) -> bool:
-        return (
-            (not self._kinds or issubclass(entry.kind, self._kinds))
-            and (not self._channel or entry.channel == self._channel)
-            and (self._with_private or not entry.is_private)
-        )

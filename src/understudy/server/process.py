@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from understudy.server.shared_frames import SharedFrameProtocol
+
 SHUTDOWN_SECONDS = 3
 KEEP_ALIVE_SECONDS = 60
 FRAME_BYTES = 1_048_576
@@ -25,7 +27,7 @@ class GracefulServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="off",
-                ws="websockets-sansio",
+                ws=SharedFrameProtocol,
                 # Frames are small: compression costs more memory and time than it saves.
                 ws_per_message_deflate=False,
                 ws_max_size=FRAME_BYTES,

@@ -20,6 +20,7 @@ from understudy.engine.tools.approvals import Approvals
 from understudy.engine.turns import Turns
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
+from understudy.server.audience import Audiences
 from understudy.server.auth import Tickets
 from understudy.server.metrics import Metrics
 from understudy.sources.rehearsal import Rehearsals
@@ -63,6 +64,7 @@ class Services:
     approvals: Approvals
     channels: Channels
     feed: LiveFeed
+    audiences: Audiences
     rehearsals: Rehearsals
     limits: Limits
     metrics: Metrics

@@ -1,11 +1,13 @@
 """The live sockets: `/ws/live` for the web app and `/ws/overlay/{name}` for overlays.
 
-Each viewer is a `LiveView` with a position of its own: one that stops reading holds up nobody.
+Who may see what; how it reaches them is `server.audience`.
 """
 
-import asyncio
+from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, WebSocket
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 
 from understudy.events import (
     ChatMessage,
@@ -16,10 +18,10 @@ from understudy.events import (
     ReplyToken,
     TurnStarted,
 )
-from understudy.outputs.live import LiveView
+from understudy.outputs.live import Interest
 from understudy.server.access import identify_socket
 from understudy.server.auth import AuthError
-from understudy.server.routes.sockets import BAD_TOKEN, has_left
+from understudy.server.routes.sockets import BAD_TOKEN
 from understudy.server.services import Services, services_of
 
 router = APIRouter()
@@ -28,12 +30,8 @@ OVERLAY_EVENTS: dict[str, tuple[type[Event], ...]] = {
     "chat": (ChatMessage, Moderation, TurnStarted, ReplyToken, Emotion, Reply),
 }
 """What each overlay is sent: only what it shows."""
-PING_SECONDS = 15.0
-GOING_AWAY = 1001
-_PING = '{"type":"ping"}'
 
 
-@router.websocket("/ws/live")
 async def live(socket: WebSocket) -> None:
     """The event feed for the web app: a snapshot, then deltas with ids."""
     services = services_of(socket)
@@ -41,26 +39,38 @@ async def live(socket: WebSocket) -> None:
     if refusal is not None:
         await _turn_away(socket, refusal)
         return
-    view = LiveView(services.feed, services.state, channel=socket.query_params.get("channel", ""))
-    await _serve(socket, services, view)
+    interest = Interest(channel=socket.query_params.get("channel", ""))
+    await _show(socket, services, "/ws/live", interest, services.state)
 
 
-@router.websocket("/ws/overlay/{name}")
-async def overlay(socket: WebSocket, name: str) -> None:
+async def overlay(socket: WebSocket) -> None:
     """The feed of one overlay, only what it shows."""
     services = services_of(socket)
+    name: str = socket.path_params["name"]
     kinds = OVERLAY_EVENTS.get(name)
     if kinds is None or not await _may_watch(socket, services, name):
         await _turn_away(socket, "this overlay needs its key: make one in the web app")
         return
-    view = LiveView(
-        services.feed,
-        lambda: {"cohost": services.settings.persona.name},
-        kinds=kinds,
-        with_private=False,
-        channel=socket.query_params.get("channel", ""),
-    )
-    await _serve(socket, services, view)
+    interest = Interest(kinds, socket.query_params.get("channel", ""), with_private=False)
+    cohost = services.settings.persona.name
+    await _show(socket, services, "/ws/overlay/{name}", interest, lambda: {"cohost": cohost})
+
+
+class _Watched:
+    """A handler of sockets as an application of its own.
+
+    Thousands may watch, and what the frameworks wrap around a function takes a third more memory.
+    """
+
+    def __init__(self, handle: Callable[[WebSocket], Awaitable[None]]) -> None:
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handle(WebSocket(scope, receive, send))
+
+
+router.routes.append(WebSocketRoute("/ws/live", _Watched(live)))
+router.routes.append(WebSocketRoute("/ws/overlay/{name}", _Watched(overlay)))
 
 
 def _refuse_live(socket: WebSocket, services: Services) -> str | None:
@@ -89,43 +99,19 @@ async def _turn_away(socket: WebSocket, reason: str) -> None:
     await socket.close(BAD_TOKEN, reason[:120])
 
 
-async def _serve(socket: WebSocket, services: Services, view: LiveView) -> None:
-    """Send frames at the viewer's own pace until it leaves or the feed ends."""
+async def _show(
+    socket: WebSocket,
+    services: Services,
+    path: str,
+    interest: Interest,
+    state: Callable[[], dict[str, object]],
+) -> None:
     await socket.accept()
-    gauge = services.metrics.sockets.labels(socket.scope["route"].path)
+    gauge = services.metrics.sockets.labels(path)
     gauge.inc()
-    sender = asyncio.create_task(_send_all(socket, view), name="live sender")
     try:
-        # Nothing is expected from the peer; reading is how its leaving is noticed.
-        leaving = asyncio.create_task(_until_gone(socket), name="live reader")
         with services.feed.watching():
-            await asyncio.wait([sender, leaving], return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
+            since = socket.query_params.get("since", "")
+            await services.audiences.seat(socket, interest, state, since)
     finally:
         gauge.dec()
-        sender.cancel()
-        (outcome,) = await asyncio.gather(sender, return_exceptions=True)
-    if isinstance(outcome, Exception):
-        raise outcome
-
-
-async def _send_all(socket: WebSocket, view: LiveView) -> None:
-    try:
-        since = socket.query_params.get("since", "")
-        await socket.send_text(view.open(since).decode())
-        while not view.ended:
-            frame = await view.frame(PING_SECONDS)
-            if frame is not None:
-                await socket.send_text(frame.decode())
-            elif not view.ended:
-                await socket.send_text(_PING)
-        await socket.close(GOING_AWAY)
-    except (WebSocketDisconnect, RuntimeError) as error:
-        if not has_left(socket, error):
-            raise
-
-
-async def _until_gone(socket: WebSocket) -> None:
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass

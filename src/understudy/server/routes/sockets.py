@@ -9,8 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import msgspec
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from starlette.websockets import WebSocketState
+from fastapi import APIRouter, WebSocket
 
 from understudy.brains.base import BrainError
 from understudy.engine.commands import CommandError, parse, plain_message
@@ -27,6 +26,7 @@ from understudy.server.access import (
     too_many,
     user_of,
 )
+from understudy.server.audience import has_left
 from understudy.server.auth import LOCAL_OWNER, AuthError, Principal
 from understudy.server.bodies import NAME_CHARS, SESSION_CHARS
 from understudy.server.conversation import (
@@ -230,14 +230,6 @@ async def _serve(socket: WebSocket, services: Services, conversation: _Plain | _
     for result in results:
         if isinstance(result, Exception) and not has_left(socket, result):
             raise result
-
-
-def has_left(socket: WebSocket, error: Exception) -> bool:
-    """Whether `error` only says that the peer left while it was being sent something."""
-    if isinstance(error, WebSocketDisconnect):
-        return True
-    gone = WebSocketState.DISCONNECTED in {socket.client_state, socket.application_state}
-    return gone and isinstance(error, RuntimeError)
 
 
 async def _read(socket: WebSocket, inbox: asyncio.Queue[str]) -> None:
