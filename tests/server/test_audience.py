@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Frame, Opcode
 
-from tests.server.wire import receive, until
+from tests.server.wire import deaf_viewer, receive, until
 from tests.serving import Running, running, settings_for
 from understudy.events import ChatMessage
 from understudy.server import shared_frames
@@ -81,14 +81,13 @@ async def test_viewers_who_keep_up_and_who_do_not_see_everything_once(server: Ru
 async def test_a_viewer_may_leave_while_it_is_behind(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    viewer = asyncio.create_task(watch(server, asyncio.Event()))
+    viewer = deaf_viewer(int(server.url.rpartition(":")[2]), "/ws/overlay/chat")
     audiences = server.application.services.audiences._by_interest
     await until(lambda: any(audience._up_to_date for audience in audiences.values()))
     (audience,) = audiences.values()
     await publish(server, *range(TOTAL))
     await until(lambda: bool(audience._behind))
-    viewer.cancel()
-    await asyncio.gather(viewer, return_exceptions=True)
+    viewer.close()
     await until(lambda: not audiences)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 

@@ -1,7 +1,6 @@
 """The live feed and the overlays: nothing lost, nothing twice, and nobody holds up anybody."""
 
 import asyncio
-import socket as sockets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.server.wire import receive, until
+from tests.server.wire import deaf_viewer, receive, until
 from tests.serving import Running, running, settings_for
 from understudy.bus import Bus
 from understudy.events import ChatMessage, Decision, Event, Moderation, StreamEvent
@@ -229,19 +228,6 @@ async def test_one_viewer_that_stops_reading_holds_up_nobody(server: Running) ->
             await viewer.close()
     gauge = services.metrics.sockets.labels("/ws/live")
     await until(lambda: gauge._value.get() == 0)
-
-
-def deaf_viewer(port: int) -> sockets.socket:
-    """An open `/ws/live` whose side of the connection is never read from."""
-    peer = sockets.socket()
-    peer.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    peer.connect(("127.0.0.1", port))
-    peer.sendall(
-        b"GET /ws/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
-        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    return peer
 
 
 class TestView:

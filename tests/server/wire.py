@@ -1,6 +1,7 @@
 """What the server tests share: problem documents, sockets, and waiting for a condition."""
 
 import asyncio
+import socket as sockets
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -60,3 +61,16 @@ async def until(condition: Callable[[], bool], within: float = 10) -> None:
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - there is no event for it, and needs to be none
             await asyncio.sleep(0.005)
+
+
+def deaf_viewer(port: int, path: str = "/ws/live") -> sockets.socket:
+    """An open socket at `path` whose side of the connection is never read from."""
+    peer = sockets.socket()
+    peer.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    peer.connect(("127.0.0.1", port))
+    peer.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    return peer
