@@ -22,6 +22,9 @@ TurnStatus = Literal["complete", "stopped", "replaced", "abandoned", "failed"]
 """How a reply ended: whole, stopped on request, cut by a newer turn of the same session, cut
 because its last reader left, or broken off by an error. All but `complete` count as interrupted."""
 
+MoodLabel = Literal["negative", "neutral", "positive"]
+"""What a message, or a chat as a whole, sounds like."""
+
 DecisionAction = Literal["answered", "skipped", "blocked"]
 """The fate of a message: it got a reply, it did not, or it was kept out by the input filter."""
 
@@ -154,8 +157,30 @@ class Reply(Event, frozen=True, kw_only=True, tag="reply"):
     error: str = ""
 
 
+class MoodReading(Event, frozen=True, kw_only=True, tag="mood"):
+    """The mood of a chat: `value` from -1 (negative) to 1, and its `label`, which changes late.
+
+    `intensity` from 0 to 1 tells how much is going on, `message` is the score of the newest message
+    that counted, -1 to 1, and `count` says how many messages the reading rests on.
+    """
+
+    value: float
+    label: MoodLabel
+    intensity: float = 0.0
+    message: float = 0.0
+    count: int = 0
+
+
 AnyEvent = (
-    ChatMessage | StreamEvent | Moderation | Decision | TurnStarted | ReplyToken | Emotion | Reply
+    ChatMessage
+    | StreamEvent
+    | Moderation
+    | Decision
+    | TurnStarted
+    | ReplyToken
+    | Emotion
+    | Reply
+    | MoodReading
 )
 """The union of all events, as the codec decodes it."""
 
