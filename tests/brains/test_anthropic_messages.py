@@ -67,7 +67,7 @@ def test_it_does_not_matter_how_the_bytes_were_split(cuts: list[int]) -> None:
         Text("Grüße ☕"),
         Text(" 👩‍🚀\n\n"),
         ToolCall("toolu_a", "roll", '{"note": "für dich"}'),
-        Usage(input_tokens=32, output_tokens=31, cached_tokens=20),
+        Usage(input_tokens=32, output_tokens=31, cached_tokens=20, written_tokens=3),
         Finish("tool_calls"),
     ]
 

@@ -18,6 +18,20 @@ def test_the_cost_is_in_millionths_of_a_dollar():
     assert FREE.cost(Usage(1_000, 1_000)) == 0
 
 
+def test_tokens_put_into_the_cache_may_cost_more():
+    price = Price("p", "m", input=4.0, output=0.0, cached=0.4, written=5.0)
+    assert price.cost(Usage(1_000, 0, cached_tokens=600, written_tokens=300)) == 240 + 1_500 + 400
+    assert price.cost(Usage(100, 0, written_tokens=900)) == 500
+    without = Price("p", "m", input=4.0, output=0.0)
+    assert without.cost(Usage(100, 0, written_tokens=50)) == 400
+
+
+def test_claude_charges_a_quarter_more_for_what_it_puts_into_its_cache():
+    for price in load_prices().prices:
+        expected = pytest.approx(1.25 * price.input) if price.provider == "claude" else None
+        assert price.written == expected, price.model
+
+
 def test_cached_tokens_cost_as_much_as_others_without_a_price_of_their_own():
     assert Price("p", "m", 2.0, 8.0).cost(Usage(100, 0, cached_tokens=50)) == 200
 

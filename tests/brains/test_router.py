@@ -64,6 +64,23 @@ async def test_a_reply_passes_without_empty_tokens():
     assert events == [Text("a"), Text("b"), Finish("length")]
 
 
+async def test_what_a_model_thinks_first_is_not_part_of_the_reply():
+    thinking = RecordedBrain(["<thi", "nk>Hm.", "</think>\n", "\nHi", " there", Finish()])
+    assert await collect(router_of(thinking)) == [Text("Hi"), Text(" there"), Finish()]
+    assert await text(router_of(RecordedBrain(["<", "3", Finish()]))) == "<3"
+    assert await text(router_of(RecordedBrain(["<3 <", Finish()]))) == "<3 <"
+
+
+async def test_a_model_that_only_thinks_has_not_answered():
+    error = await failure(router_of(RecordedBrain(["<think>Hm."])))
+    assert "ended without an answer" in str(error)
+
+
+async def test_impossible_counts_are_not_believed():
+    events = await collect(router_of(RecordedBrain(["a", Usage(2**70, -5, -1), Finish()])))
+    assert events == [Text("a"), Usage(10**9, 0, 0), Finish()]
+
+
 async def test_what_comes_before_the_first_token_keeps_its_place():
     call = ToolCall("1", "clock", "{}")
     events = await collect(router_of(RecordedBrain([Usage(5), call, Usage(5, 3)])))

@@ -253,4 +253,5 @@ def _usage(usage: _Usage) -> Usage:
         input_tokens=(usage.input_tokens or 0) + cached + written,
         output_tokens=usage.output_tokens or 0,
         cached_tokens=cached,
+        written_tokens=written,
     )

@@ -21,8 +21,10 @@ from understudy.brains.base import (
 )
 from understudy.brains.breaker import Breaker
 from understudy.brains.budget import Bill, Budget, estimate
+from understudy.brains.thoughts import ThoughtCutter
 
 _CHARS_PER_TOKEN = 4
+_MOST_TOKENS = 10**9
 _log = logging.getLogger(__name__)
 
 
@@ -41,8 +43,8 @@ class Attempt:
     """Asks `brain` once: `open` waits for the first token, `next` gives all events in order.
 
     What comes before the first token is held back, so that an attempt that fails until then has
-    left no trace. `aclose` must be called however it ends: it stops the model, settles the bill
-    and tells the breaker how the attempt went.
+    left no trace. Both are for one task. `aclose` must be called however it ends: it stops the
+    model, settles the bill and tells the breaker how the attempt went.
     """
 
     def __init__(
@@ -73,16 +75,19 @@ class Attempt:
         self._opened = False
         self._ended = False
         self._error: BrainError | None = None
+        self._thoughts = ThoughtCutter()
         self._pieces = 0
         self._characters = 0
         self._limit = reply
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: asyncio.Task[object] | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._waiting = False
         self._expired = False
         self._cut = False
 
     async def open(self) -> None:
         """Wait until the brain has begun to answer; raises `BrainError`."""
+        self._task = asyncio.current_task()
         self._set(self._first_token.earlier(self._reply))
         while not self._heard:
             event = await self.next()
@@ -99,7 +104,10 @@ class Attempt:
         self.bill.model = self.brain.model
 
     async def next(self) -> BrainEvent | None:
-        """The next event that is not an empty token, None at the end; raises `BrainError`."""
+        """The next event, None at the end; raises `BrainError`.
+
+        Empty tokens and what the model thinks before it speaks are left out.
+        """
         if self._opened and self._held:
             return self._held.popleft()
         while True:
@@ -109,10 +117,16 @@ class Attempt:
                     continue
                 self._pieces += 1
                 self._characters += len(event.text)
-            elif isinstance(event, Usage):
-                self.usage = event
+                heard = self._thoughts.feed(event.text)
+                if not heard:
+                    continue
+                return event if heard == event.text else Text(heard)
+            if isinstance(event, Usage):
+                event = self.usage = _plausible(event)
             elif event is None:
                 self._ended = True
+                rest = self._thoughts.finish()
+                return Text(rest) if rest else None
             return event
 
     async def aclose(self) -> None:
@@ -134,10 +148,10 @@ class Attempt:
         """
         if self._expired:
             raise self._timed_out()
-        task = asyncio.current_task()
+        task = self._task
         assert task is not None
         asked_before = task.cancelling()
-        self._waiting = task
+        self._waiting = True
         try:
             return await anext(self._events, None)
         except asyncio.CancelledError:
@@ -151,7 +165,7 @@ class Attempt:
         except Exception as error:
             raise self._broken_down(error) from error
         finally:
-            self._waiting = None
+            self._waiting = False
             if self._cut:
                 self._cut = False
                 task.uncancel()
@@ -165,9 +179,9 @@ class Attempt:
 
     def _expire(self) -> None:
         self._expired = True
-        if self._waiting is not None:
+        if self._waiting and self._task is not None:
             self._cut = True
-            self._waiting.cancel()
+            self._task.cancel()
 
     def _timed_out(self) -> BrainError:
         what = "did not finish" if self._heard else "said nothing"
@@ -195,8 +209,9 @@ class Attempt:
             return Usage(estimate(self._request).input_tokens, said)
         if self._ended:
             return self.usage
-        written = max(self.usage.output_tokens, said)
-        return msgspec.structs.replace(self.usage, output_tokens=written)
+        return msgspec.structs.replace(
+            self.usage, output_tokens=max(self.usage.output_tokens, said)
+        )
 
     def _report(self) -> None:
         if self._ended and self._error is None:
@@ -205,3 +220,8 @@ class Attempt:
             self._breaker.failed(self._ticket, str(self._error))
         else:
             self._breaker.released(self._ticket)
+
+
+def _plausible(usage: Usage) -> Usage:
+    """What a server says it used, within what is possible: it is added up and it is money."""
+    return Usage(*(min(max(0, count), _MOST_TOKENS) for count in msgspec.structs.astuple(usage)))

@@ -120,12 +120,14 @@ class Text(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """Tokens read and written, as the provider counts them (words for the scripted brain).
 
-    `cached_tokens` are those of `input_tokens` that the provider had read before.
+    Of `input_tokens`, `cached_tokens` had been read before, and `written_tokens` were put into the
+    provider's cache, which some providers charge more for.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
 
 
 class Finish(msgspec.Struct, frozen=True):

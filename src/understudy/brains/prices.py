@@ -34,7 +34,7 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The price of a model in USD per million tokens.
 
     `provider` and `model` are shell patterns; `cached` is for input tokens that the provider has
-    read before, the price of other input when it is None.
+    read before, `written` for those it puts into its cache; the price of other input when None.
     """
 
     provider: str
@@ -42,19 +42,21 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: float
     output: float
     cached: float | None = None
+    written: float | None = None
 
     @property
     def free(self) -> bool:
         """Whether nothing that is read or written costs anything."""
-        return not (self.input or self.output or self.cached)
+        return not (self.input or self.output or self.cached or self.written)
 
     def cost(self, usage: Usage) -> int:
         """What `usage` costs in millionths of a dollar."""
         cached = min(usage.cached_tokens, usage.input_tokens)
-        cached_price = self.input if self.cached is None else self.cached
+        written = min(usage.written_tokens, usage.input_tokens - cached)
         return round(
-            (usage.input_tokens - cached) * self.input
-            + cached * cached_price
+            (usage.input_tokens - cached - written) * self.input
+            + cached * (self.input if self.cached is None else self.cached)
+            + written * (self.input if self.written is None else self.written)
             + usage.output_tokens * self.output
         )
 

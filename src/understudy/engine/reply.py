@@ -15,7 +15,7 @@ at the beginning of a blocked phrase can hold more (`HoldingFilter`).
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -281,7 +281,8 @@ class _Gate:
 
     def __init__(self, output_filter: OutputFilter) -> None:
         self._filter = output_filter
-        self._holding = output_filter if isinstance(output_filter, HoldingFilter) else None
+        # Of a `HoldingFilter`; asking the protocol itself is slow.
+        self._hold: Callable[[str], int] | None = getattr(output_filter, "hold", None)
         self._open_word = ""
         self._held = ""
         self._context = ""
@@ -303,7 +304,7 @@ class _Gate:
 
     def _take_word(self, word: str) -> str:
         self._held += word
-        keep = self._holding.hold(self._held) if self._holding else 0
+        keep = self._hold(self._held) if self._hold else 0
         if keep > _LONGEST_HOLD:
             keep = 0
         ready = self._held[: max(0, len(self._held) - keep)]

@@ -57,7 +57,8 @@ def create_server(services: Services) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.server.cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+            # Clients made for OpenAI's API bring headers of their own.
+            allow_headers=["*"],
             expose_headers=["X-Run-Id", "Retry-After"],
         )
     return app
