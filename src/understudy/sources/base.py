@@ -27,3 +27,7 @@ class Source(Protocol):
     def describe(self) -> str:
         """One line for people: what it reads and from where, without secrets."""
         ...
+
+    def problems(self) -> list[str]:
+        """What keeps it from reading, one sentence each with what to do; empty when all is well."""
+        ...
