@@ -3,6 +3,8 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import { OUT_DIR, shared } from "./vite.shared.ts";
 
+const page = (name: string) => fileURLToPath(new URL(`./overlay/${name}.html`, import.meta.url));
+
 export default defineConfig({
   ...shared,
   build: {
@@ -13,7 +15,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {
-      input: { "overlay-chat": fileURLToPath(new URL("./overlay/chat.html", import.meta.url)) },
+      input: { "overlay-chat": page("chat"), "overlay-mood": page("mood") },
+      output: { chunkFileNames: "assets/overlay-[name]-[hash].js" },
     },
   },
 });

@@ -4,13 +4,13 @@ import type { Plugin, UserConfig } from "vite";
 
 const SERVER = process.env.UNDERSTUDY_URL ?? "http://127.0.0.1:8000";
 
-/** In development, `/overlay/chat` is the page that the server serves under that name. */
+/** In development, `/overlay/chat` and the like are the pages the server serves under that name. */
 function overlayPages(): Plugin {
   return {
     name: "understudy-overlay-pages",
     configureServer(server) {
       server.middlewares.use((request, _response, next) => {
-        request.url = request.url?.replace(/^\/overlay\/chat(?=$|\?)/, "/overlay/chat.html");
+        request.url = request.url?.replace(/^\/overlay\/(\w+)(?=$|\?)/, "/overlay/$1.html");
         next();
       });
     },

@@ -4,6 +4,7 @@ import type {
   DecisionEvent,
   LiveState,
   ModerationEvent,
+  MoodEvent,
   ReplyEvent,
   StreamEvent,
   TokenEvent,
@@ -51,4 +52,9 @@ export function token(seq: number, text: string, turn = "t1"): TokenEvent {
 export function reply(more: Partial<ReplyEvent> = {}): ReplyEvent {
   const said = { id: "r1", text: "Hi Mika!", status: "complete" } as const;
   return { ...BASE, ...TURN, ...said, type: "reply", ...more };
+}
+
+export function mood(value: number, more: Partial<MoodEvent> = {}): MoodEvent {
+  const label = value > 0.2 ? "positive" : value < -0.2 ? "negative" : "neutral";
+  return { ...BASE, type: "mood", id: `mood${value}`, value, label, ...more };
 }

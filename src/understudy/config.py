@@ -7,6 +7,7 @@ Later sources win: defaults < `understudy.toml` < `.env` < environment < command
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,6 +167,28 @@ class PersonaSettings(Section):
     streamer: str = Field("", description="the streamer's name; empty = the channel's name")
 
 
+class EventReaction(Section):
+    """An entry of `director.events`: how the co-host reacts to one kind of stream event."""
+
+    kind: Literal["sub", "resub", "gift", "raid", "cheer", "follow", "other"] = Field(
+        description="the kind of stream event"
+    )
+    priority: float | None = Field(
+        None, ge=0, description="points beside those of messages; 0 = no reaction"
+    )
+    template: str = Field(
+        "", max_length=500, description="what the model is told, with {viewer} and {amount}"
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _names_what_there_is(cls, template: str) -> str:
+        unknown = set(re.findall(r"\{(\w*)\}", template)) - {"viewer", "amount"}
+        if unknown:
+            raise PydanticCustomError("template", "it may name {{viewer}} and {{amount}} only")
+        return template
+
+
 class DirectorSettings(Section):
     """`[director]`: which chat messages get an answer; times in seconds of stream time."""
 
@@ -174,15 +197,55 @@ class DirectorSettings(Section):
         20.0, ge=0, description="pause before the same viewer is answered again unless addressed"
     )
     max_age: float = Field(15.0, gt=0, description="a waiting message older than this is let go")
-    max_waiting: int = Field(32, ge=1, description="messages that may wait for an answer")
+    max_waiting: int = Field(32, ge=1, le=1_000, description="messages that may wait for an answer")
+    fair_window: float = Field(300.0, gt=0, description="time over which replies are shared out")
+    viewer_share: float = Field(
+        0.2, gt=0, le=1, description="largest share of replies for one viewer while others wait"
+    )
+    ordinary_share: float = Field(
+        0.5, ge=0, le=1, description="replies reserved for viewers without badge, bits or event"
+    )
+    crowd_window: float = Field(
+        60.0, gt=0, description="time within which people who ask the same are a crowd"
+    )
     quiet_after: float = Field(
         45.0, ge=0, description="silence after which small talk is answered too; 0 = never"
+    )
+    quiet_chat: Literal["silent", "ask", "continue"] = Field(
+        "silent", description="what it does by itself then: nothing, ask the chat, or go on talking"
+    )
+    weight_mention: float = Field(3.0, description="points for speaking to the co-host")
+    weight_reply: float = Field(3.0, description="points for a reply to the co-host")
+    weight_question: float = Field(1.0, description="points for a question; half if it is to it")
+    weight_small_talk: float = Field(0.5, description="points for small talk in a quiet chat")
+    weight_first: float = Field(0.5, description="points for a first-time chatter")
+    weight_badge: float = Field(0.25, description="points for a moderator, VIP or subscriber")
+    weight_bits: float = Field(0.5, description="points for each power of ten in a message's bits")
+    weight_crowd: float = Field(1.0, description="points for each doubling of a crowd")
+    weight_relevance: float = Field(
+        0.5, description="most points for being about what is talked of"
+    )
+    penalty_repeat: float = Field(1.0, ge=0, description="points off for what was just answered")
+    penalty_shared: float = Field(1.0, ge=0, description="points off in a shared chat's other room")
+    events: list[EventReaction] = Field(
+        [], description="reactions to stream events in place of the built-in ones"
+    )
+    silent_control: float = Field(
+        0.0, ge=0, le=0.2, description="share of answers withheld to learn what answers change"
     )
     bots: list[str] = Field(
         ["nightbot", "streamelements", "streamlabs", "moobot", "fossabot", "wizebot"],
         description="logins that are never answered",
     )
     command_prefix: str = Field("!", description="starts a command in stream chat")
+
+    @field_validator("events")
+    @classmethod
+    def _are_of_different_kinds(cls, events: list[EventReaction]) -> list[EventReaction]:
+        kinds = [event.kind for event in events]
+        if len(set(kinds)) < len(kinds):
+            raise PydanticCustomError("kinds", "a kind has two reactions")
+        return events
 
 
 class SafetySettings(Section):

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
@@ -50,6 +51,12 @@ class Door:
         if self.error is not None:
             raise self.error
         return await self._turns.start(request)
+
+    def forget(self, session: str, run: str) -> None:
+        self._turns.forget(session, run)
+
+    async def erase(self, run: str) -> None:
+        await self._turns.erase(run)
 
 
 class Stage:
@@ -259,6 +266,144 @@ async def test_closing_settles_what_waits_and_what_still_comes(stage: Stage) -> 
     ]
 
 
+# --- what is taken back
+
+
+async def conversation(stage: Stage) -> list[str]:
+    """Who speaks in the conversation; the one at hand is the one that is stored."""
+    session = stage.channel.session
+    at_hand = await stage.engine.sessions.history(session)
+    await stage.engine.log.flushed()
+    stored = await stage.engine.stored.messages(session)
+    assert {(m.id, m.text) for m in at_hand} == {(m.id, m.text) for m in stored}
+    return [message.user for message in at_hand]
+
+
+async def test_a_deleted_message_leaves_the_conversation_with_its_answer(engine: Engine) -> None:
+    await engine.sessions.get_or_create("channel_harbor", "chat", "default")
+    engine.brain.free = True
+    stage = Stage(engine, SimulatedClock(0), cooldown=0)
+    for number, user in enumerate(["ana", "troll", "ben", "cleo"]):
+        await stage.say(number, "undy, hello", user)
+        await stage.channel.advance(number * 10_000 + 10_000)
+    assert (await conversation(stage))[::2] == ["ana", "troll", "ben", "cleo"]
+    await stage.channel.receive(act(1, "timeout", user="Troll"))
+    await stage.channel.receive(act(2, "delete", message_id="m2"))
+    at_hand = await engine.sessions.history(stage.channel.session)
+    assert [m.user for m in at_hand] == ["ana", "Understudy", "cleo", "Understudy"], "at once"
+    await stage.channel.close()
+    assert await conversation(stage) == ["ana", "Understudy", "cleo", "Understudy"]
+
+
+@pytest.mark.parametrize("when", ["starting", "speaking"])
+async def test_a_message_deleted_in_mid_reply_leaves_nothing_behind(
+    stage: Stage, when: str
+) -> None:
+    if when == "starting":
+        stage.door.open.clear()
+    saying = asyncio.create_task(stage.say(1, "undy, hello", "troll"))
+    await stage.until(
+        lambda: stage.door.waiting.is_set() if when == "starting" else bool(stage.decisions())
+    )
+    stage.engine.brain.permit(stage.channel.session, 2)
+    await asyncio.sleep(0)
+    await stage.channel.receive(act(1, "delete", message_id="m1"))
+    stage.door.open.set()
+    await saying
+    await stage.until(lambda: bool(stage.replies()))
+    assert stage.replies()[0].status == "stopped"
+    await stage.channel.close()
+    assert await conversation(stage) == []
+
+
+# --- what the model is told
+
+
+async def asked(stage: Stage) -> str:
+    """What the brain was asked last."""
+    brain = stage.engine.brain
+    await stage.until(lambda: bool(brain.requests))
+    return brain.requests[-1].messages[-1].content
+
+
+async def test_the_model_is_told_of_a_crowd(stage: Stage) -> None:
+    stage.channel.hold(stage.clock.now() + 1_000)
+    for number in range(5):
+        await stage.say(number, "what game is this?", f"u{number}", name=f"User{number}")
+    assert not stage.engine.brain.requests
+    stage.channel.hold(0)
+    await stage.say(9, "hm")
+    told = await asked(stage)
+    assert "5 people in the chat say this" in told
+    assert "User4, User3, User2:" in told
+    assert told.endswith('<chat from="User0">what game is this?</chat>')
+    assert Counter(reason for _, reason in stage.fates()) == {
+        "crowd": 4,
+        "question": 1,
+        "not_addressed": 1,
+    }
+
+
+async def test_the_model_is_told_what_an_event_calls_for(stage: Stage) -> None:
+    event = StreamEvent(id="e1", channel="harbor", ts=1, kind="raid", user="cap", amount=40)
+    await stage.channel.receive(event)
+    assert "cap raids the channel with 40 viewers" in await asked(stage)
+
+
+async def test_it_speaks_into_a_silence_and_says_why(engine: Engine) -> None:
+    await engine.sessions.get_or_create("channel_harbor", "chat", "default")
+    engine.brain.free = True
+    stage = Stage(engine, SimulatedClock(0), quiet_chat="ask", quiet_after=45.0)
+    await stage.say(1, "hello all")
+    await stage.channel.advance(10_000_000)
+    await stage.channel.close()
+    assert "Ask the viewers one short, friendly question" in await asked(stage)
+    assert stage.fates()[1:] == [(f"quiet-{ts}", "quiet_ask") for ts in (45_000, 136_666, 318_332)]
+    spoken = [event.id for event in stage.published if isinstance(event, StreamEvent)]
+    assert spoken == [message for message, _ in stage.fates()[1:]]
+    assert [request.viewer for request in engine.brain.requests] == ["chat"] * 3
+
+
+async def test_a_writer_in_another_room_has_no_standing_here(stage: Stage) -> None:
+    requests: list[TurnRequest] = []
+    start = stage.door.start
+
+    async def watch(request: TurnRequest) -> Run:
+        requests.append(request)
+        return await start(request)
+
+    stage.door.start = watch
+    tags = {"room-id": "1", "source-room-id": "2"}
+    await stage.say(1, "undy, hello", role="moderator", tags=tags)
+    assert [request.role for request in requests] == ["viewer"]
+
+
+async def test_a_control_is_left_unanswered_and_the_next_one_is_not(stage: Stage) -> None:
+    drawn = [n for n in range(200) if zlib.crc32(f"m{n}".encode()) < 0.2 * 2**32]
+    quiet = Stage(stage.engine, silent_control=0.2)
+    kept = next(n for n in range(200) if n not in drawn)
+    quiet.channel.hold(quiet.clock.now() + 1_000)
+    await quiet.say(drawn[0], "undy, hello?")
+    await quiet.say(kept, "undy, hello")
+    quiet.channel.hold(0)
+    await quiet.say(999, "hm")
+    assert (f"m{drawn[0]}", "silent_control") in quiet.fates()
+    assert (f"m{kept}", "mention") in quiet.fates()
+    quiet.channel.skip()
+    await quiet.channel.close()
+
+
+async def test_a_hold_ends_by_itself(engine: Engine) -> None:
+    await engine.sessions.get_or_create("channel_harbor", "chat", "default")
+    engine.brain.free = True
+    stage = Stage(engine, ScaledClock(0, 1_000.0), max_age=1_000.0)
+    stage.channel.hold(stage.clock.now() + 5_000)
+    await stage.say(1, "undy, hello")
+    await stage.until(lambda: bool(stage.replies()))
+    assert stage.decisions()[0].ts >= 5_000
+    await stage.channel.close()
+
+
 # --- trouble
 
 
@@ -353,11 +498,13 @@ TEXTS = [
     "undy why?",
     "undy " + "a" * 60,
     "wren, is it on?",
+    "so what game is this",
 ]
 USERS = ["ana", "ben", "cleo", "dan", "eve", "wren_w", "nightbot"]
 SWITCHES = ["clear", "mute", "unmute", "unmute", "skip", "shut", "hold", "settle", "again"]
 SWITCHES += ["open", "open"]
 STEP = st.one_of(
+    st.tuples(st.just("streamer speaks"), st.integers(-1_000, 5_000), st.just("")),
     st.tuples(st.just("say"), st.sampled_from(USERS), st.sampled_from(TEXTS)),
     st.tuples(st.just("say"), st.sampled_from(USERS), st.sampled_from(TEXTS)),
     st.tuples(st.just("event"), st.sampled_from(["raid", "cheer", "other"]), st.just("")),
@@ -408,6 +555,8 @@ class Play:
             case "open":
                 stage.door.error = None
                 stage.door.open.set()
+            case "streamer speaks":
+                stage.channel.hold(stage.clock.now() + int(str(one)))
             case "skip":
                 stage.channel.skip()
             case "permit":
@@ -441,12 +590,16 @@ class Play:
 async def test_every_message_has_exactly_one_fate(
     engine: Engine, steps: list[tuple[object, ...]]
 ) -> None:
-    stage = Stage(engine, name=f"c{next(EXAMPLES)}", max_waiting=3, cooldown=1.0)
+    changes = {"max_waiting": 3, "cooldown": 1.0, "silent_control": 0.2, "quiet_chat": "ask"}
+    stage = Stage(engine, name=f"c{next(EXAMPLES)}", **changes, quiet_after=20.0)
     await engine.sessions.get_or_create(stage.channel.session, "chat", "default")
     play = Play(stage)
     for number, (kind, one, two) in enumerate(steps):
         await play.step(number, str(kind), one, two)
     await play.end()
+    # What it says by itself into a silence was not handed in, but is told of in the same way.
+    own = [e for e in stage.published if isinstance(e, StreamEvent) and e.id.startswith("quiet-")]
+    play.handed += own
     decisions = stage.decisions()
     assert Counter(decision.message_id for decision in decisions) == Counter(
         event.id for event in play.handed

@@ -261,3 +261,14 @@ def test_a_text_is_cut_to_the_longest_beginning_that_fits(text: str, tokens: int
     assert estimate_tokens(kept) <= tokens or kept == ""
     if kept != text:
         assert estimate_tokens(text) > tokens
+
+
+def test_a_cue_stands_before_the_message_outside_of_its_quotation() -> None:
+    chat = [chatted(1, "ben", "hello")]
+    context = build(cue="Five people say this.", quote=True, recent_chat=chat)
+    last = context.messages[-1].content
+    quoted = quote_viewer("ana", "How are you?")
+    assert last.endswith(f"Answer this message:\nFive people say this.\n{quoted}")
+    alone = build(cue="Five people say this.", quote=True)
+    assert alone.messages[-1].content == f"Five people say this.\n{quoted}"
+    assert cost(alone) <= alone.tokens

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.config import DirectorSettings
-from understudy.engine import director as module
+from understudy.engine import fairness as module
 from understudy.engine.addressing import AddressReader
-from understudy.engine.director import FLOOD, Director, Outcome
+from understudy.engine.candidates import Outcome
+from understudy.engine.director import FLOOD, Director
 from understudy.events import ChatMessage, Moderation, StreamEvent
 
 SECOND = 1000
@@ -291,30 +292,288 @@ def test_a_cleared_chat_leaves_events_alone() -> None:
     assert director.moderate(nobody) == []
 
 
+# --- crowds
+
+
+def ask(
+    director: Director, users: str, now: int = 0, text: str = "what game is this?"
+) -> list[str]:
+    """Let each of `users` ask `text`, and return the reasons that are settled by it."""
+    settled: list[str] = []
+    for user in users:
+        outcomes = director.consider(message(f"{user}{now}", text, user), now)
+        settled += [outcome.reason for outcome in outcomes]
+    return settled
+
+
+def test_people_who_ask_the_same_are_one_candidate() -> None:
+    director = make()
+    assert ask(director, "abcde") == ["crowd"] * 4
+    picked = director.pick(0)
+    assert picked is not None
+    assert picked.source.user == "a"
+    assert picked.cue.startswith("5 people in the chat say this")
+    assert "among them e, d, c:" in picked.cue
+    assert picked.detail == "It asks the room a question, and 5 people say the same."
+    assert picked.score == pytest.approx(1 + 2.32, abs=0.01)
+
+
+def test_a_crowd_outweighs_a_mention_and_is_answered_once() -> None:
+    director = make()
+    director.consider(message("m", "undy hi", "zoe"), 0)
+    ask(director, "abcdefgh")
+    director.consider(message("n", "undy hi", "yan"), 1)
+    assert pick_users(director, 1) == ["a"]
+    assert ask(director, "ij", 4 * SECOND) == ["crowd"]
+    assert pick_users(director, 2, now=5 * SECOND) == ["zoe", "yan"], "the answer is known by now"
+
+
+def test_the_newest_stands_for_a_crowd_whose_first_has_waited_long() -> None:
+    director = make(max_age=10)
+    director.consider(message("m", "undy hi", "zoe"), 0)
+    director.pick(0)
+    assert ask(director, "a") == []
+    assert reasons(director.consider(message("b", "what game is this??", "b"), 6 * SECOND)) == [
+        ("a0", "crowd")
+    ]
+    better = message("c", "undy what game is this?", "c")
+    assert reasons(director.consider(better, 6 * SECOND)) == [("b", "crowd")]
+    assert reasons(director.consider(message("c2", "what game is this?", "c"), 6 * SECOND)) == [
+        ("c2", "crowd")
+    ]
+    director.finished(7 * SECOND)
+    assert pick_users(director, 1, now=11 * SECOND) == ["c"]
+
+
+def test_a_crowd_outlives_those_who_had_to_give_way() -> None:
+    director = make(max_waiting=2)
+    ask(director, "a")
+    for number in range(4):
+        director.consider(message(f"{number}", f"what about thing{number}?", f"u{number}"), 1)
+    assert ask(director, "b", 2) == ["outranked"]
+    picked = director.pick(3)
+    assert picked is not None
+    assert picked.source.user == "b"
+    assert "2 people" in picked.cue
+
+
+def test_a_deleted_message_takes_its_author_out_of_the_crowd() -> None:
+    director = make()
+    ask(director, "abc")
+    director.moderate(Moderation(id="x", channel="c", ts=0, kind="delete", message_id="b0"))
+    director.moderate(Moderation(id="y", channel="c", ts=0, kind="timeout", user="a"))
+    assert ask(director, "d", 1) == []
+    picked = director.pick(1)
+    assert picked is not None
+    assert "2 people" in picked.cue
+    assert "c:" in picked.cue
+
+
+# --- shares
+
+
+def test_ordinary_viewers_are_answered_however_many_have_a_badge() -> None:
+    director = make(max_waiting=8, cooldown=0, max_age=1000)
+    for number in range(30):
+        vip = message(f"v{number}", f"undy hi {number}", f"vip{number}", role="vip")
+        director.consider(vip, number)
+        asked = message(f"q{number}", f"is{number} it hard?", f"u{number}")
+        director.consider(asked, number)
+    users = pick_users(director, 8, now=100)
+    assert sum(user.startswith("u") for user in users) == 4
+
+
+def test_who_had_a_share_waits_for_the_others() -> None:
+    director = make(viewer_cooldown=0, max_age=60)
+    director.consider(message("1", "undy a"), 0)
+    pick_users(director, 1)
+    director.consider(message("2", "undy b?"), SECOND)
+    director.consider(message("3", "is it hard?", "ben"), SECOND)
+    assert pick_users(director, 2, now=10 * SECOND) == ["ben", "ana"]
+    director.consider(message("4", "undy c"), 20 * SECOND)
+    assert reasons(director.expire(100 * SECOND)) == [("4", "fair_share")]
+
+
+def test_the_streamer_goes_first() -> None:
+    director = make()
+    raid = StreamEvent(id="1", channel="c", ts=0, kind="raid", user="cap", amount=400)
+    director.consider_event(raid, 0)
+    director.consider(message("2", "is it over?", "marlow", role="streamer"), 0)
+    assert pick_users(director, 2) == ["marlow", "cap"]
+
+
+def test_the_streamer_is_not_pushed_out() -> None:
+    director = make(max_waiting=2)
+    director.consider(message("2", "is it over?", "marlow", role="streamer"), 0)
+    for number in range(6):
+        vip = message(f"v{number}", f"undy hi {number}", f"vip{number}", role="vip")
+        director.consider(vip, number)
+    assert pick_users(director, 1, now=10) == ["marlow"]
+
+
+# --- points
+
+
+@pytest.mark.parametrize(
+    "better",
+    [
+        message("2", "undy hi", "bob", first=True),
+        message("2", "undy hi", "bob", role="subscriber"),
+        message("2", "undy hi", "bob", tags={"bits": "100"}),
+        message("2", "undy hi swordfish", "bob"),
+    ],
+)
+def test_what_counts_for_a_message(better: ChatMessage) -> None:
+    director = make()
+    director.hear("that swordfish again", 0)
+    director.consider(message("1", "undy hi zebra"), 0)
+    director.consider(better, 1)
+    assert pick_users(director, 1, now=1) == ["bob"]
+
+
+def test_a_message_from_another_room_ranks_lower_and_has_no_standing() -> None:
+    director = make()
+    tags = {"room-id": "1", "source-room-id": "2"}
+    director.consider(message("1", "undy hi", "mod", role="streamer", tags=tags), 0)
+    director.consider(message("2", "undy hi", "bob"), 1)
+    here = message("3", "undy hi", "cleo", tags={"room-id": "1", "source-room-id": "1"})
+    director.consider(here, 2)
+    assert pick_users(director, 3) == ["bob", "cleo", "mod"]
+    assert director.consider(message("4", "!so bob", tags=tags), 2)[0].reason == "command"
+
+
+def test_odd_bits_are_no_bits() -> None:
+    director = make()
+    for number, bits in enumerate(["", "-5", "\u0663", "9" * 20, "0", "x"]):
+        tags = {"bits": bits}
+        assert director.consider(message(f"{number}", "undy hi", f"u{number}", tags=tags), 0) == []
+
+
+# --- silence, holds, controls
+
+
+def test_it_speaks_into_a_silence_when_it_should() -> None:
+    director = make(quiet_chat="ask", quiet_after=45, cooldown=4)
+    assert director.wake_at() is None
+    director.consider(message("1", "hm"), 0)
+    assert director.wake_at() == 45 * SECOND
+    director.hold(50 * SECOND)
+    assert director.wake_at() == 50 * SECOND
+    assert director.pick(45 * SECOND) is None
+    picked = director.pick(50 * SECOND)
+    assert picked is not None
+    assert picked.reason == "quiet_ask"
+    assert director.wake_at() is None
+    director.finished(55 * SECOND)
+    assert director.wake_at() == (55 + 90) * SECOND
+    assert director.pick(100 * SECOND) is None
+    director.muted = True
+    assert director.wake_at() is None
+
+
+def test_nothing_is_picked_while_the_streamer_speaks() -> None:
+    director = make()
+    director.hold(5 * SECOND)
+    director.consider(message("1", "undy hi"), 0)
+    assert director.pick(0) is None
+    assert director.wake_at() == 5 * SECOND
+    director.hold(0)
+    assert director.pick(0) is not None
+
+
+def test_controls_are_drawn_by_id_and_take_no_turn() -> None:
+    director = make(silent_control=0.2, cooldown=0, viewer_cooldown=0)
+    drawn: list[str] = []
+    for number in range(200):
+        director.consider(message(f"m{number}", "undy hi", f"u{number}"), number)
+        picked = director.pick(number)
+        assert picked is not None
+        if picked.control:
+            drawn.append(picked.source.id)
+            assert director.pick(number) is None
+        else:
+            director.finished(number)
+    assert 20 <= len(drawn) <= 60
+    again = make(silent_control=0.2)
+    for id in drawn:
+        again.consider(message(id, "undy hi", id), 0)
+        picked = again.pick(0)
+        assert picked is not None
+        assert picked.control
+    streamer = message(drawn[0], "undy hi", "marlow", role="streamer")
+    again.consider(streamer, 0)
+    picked = again.pick(0)
+    assert picked is not None
+    assert not picked.control
+
+
 TEXTS = st.sampled_from(
-    ["undy hi", "hello all", "what is this game?", "@bob hey", "!cmd", "undy why?", "marlow go"]
+    ["undy hi", "hello all", "@bob hey", "!cmd", "undy why?", "marlow go", "has it been long?"]
 )
+SAME = st.sampled_from(["what is this game?", "undy what game is this", "what game is this??"])
+ROLES = st.sampled_from(["viewer", "viewer", "viewer", "vip", "subscriber", "streamer"])
+ACTS = st.sampled_from(["", "", "", "", "finish", "finish", "hold", "timeout", "delete", "clear"])
 STEPS = st.lists(
-    st.tuples(st.sampled_from("abcdef"), TEXTS, st.integers(0, 9_000), st.booleans()), max_size=60
+    st.tuples(st.sampled_from("abcdef"), TEXTS | SAME, ROLES, st.integers(0, 9_000), ACTS),
+    max_size=60,
 )
+QUIET = st.sampled_from(["silent", "ask", "continue"])
 
 
-@given(STEPS)
-@settings(max_examples=100, deadline=None)
+@given(STEPS, QUIET, st.sampled_from([0.0, 0.2]), st.integers(1, 4))
+@settings(max_examples=200, deadline=None)
 def test_every_message_has_exactly_one_fate(
-    steps: list[tuple[str, str, int, bool]],
+    steps: list[tuple[str, str, str, int, str]], quiet: str, control: float, places: int
 ) -> None:
-    director = make(max_waiting=3, max_age=6.0)
+    director = make(
+        max_waiting=places, max_age=6.0, quiet_after=10, quiet_chat=quiet, silent_control=control
+    )
     now = 0
     fates: Counter[str] = Counter()
-    for index, (user, text, pause, finish) in enumerate(steps):
+    for index, (user, text, role, pause, act) in enumerate(steps):
         now += pause
-        if finish:
+        outcomes: list[Outcome] = []
+        if act == "finish":
             director.finished(now)
-        outcomes = director.consider(message(f"m{index}", text, user), now)
+        elif act == "hold":
+            director.hold(now + pause)
+        elif act:
+            id, gone = f"m{index - 1}", Moderation
+            outcomes = director.moderate(
+                gone(id=act, channel="c", ts=now, kind=act, message_id=id, user=user)
+            )
+        outcomes += director.consider(message(f"m{index}", text, user, role=role), now)
         outcomes += director.expire(now)
         fates.update(outcome.source.id for outcome in outcomes)
         if (picked := director.pick(now)) is not None:
             fates[picked.source.id] += 1
+        assert director.waiting <= places
+        wake = director.wake_at()
+        assert wake is None or isinstance(wake, int)
     fates.update(outcome.source.id for outcome in director.dismiss("stream_ended", ""))
+    by_itself = {id for id in fates if id.startswith("quiet-")}
+    assert all(fates.pop(id) == 1 for id in by_itself)
     assert fates == Counter({f"m{index}": 1 for index in range(len(steps))})
+
+
+@given(STEPS, QUIET)
+@settings(max_examples=50, deadline=None)
+def test_waking_when_it_says_always_leads_on(
+    steps: list[tuple[str, str, str, int, str]], quiet: str
+) -> None:
+    """Simulated time jumps from one waking to the next: none may lead back to itself."""
+    director = make(max_age=6.0, quiet_after=10, quiet_chat=quiet)
+    now = 0
+    for index, (user, text, role, pause, _) in enumerate(steps):
+        director.consider(message(f"m{index}", text, user, role=role), now)
+        for _ in range(100):
+            wake = director.wake_at()
+            if wake is None or wake > now + pause:
+                break
+            now = max(now, wake)
+            director.expire(now)
+            if (picked := director.pick(now)) is not None and not picked.control:
+                director.finished(now + 500)
+        else:
+            raise AssertionError("it wakes for nothing")
+        now += pause

@@ -178,3 +178,51 @@ async def test_the_cache_is_bounded_and_keeps_what_is_used(
     await manager.get("s0")
     await manager.history("s0")
     assert stored.reads == before + 2, "the oldest unused one had been let go"
+
+
+async def test_an_exchange_that_is_forgotten_stays_so_while_its_rows_are_on_their_way(
+    manager: SessionManager, stored: SlowSessions, database: Database
+) -> None:
+    await manager.get_or_create("s", "ana", "default")
+    log = LogWriter(database)
+    await log.start()
+    for number, run in enumerate(["one", "two"]):
+        row = SessionMessageRow(
+            id=f"m{number}", session="s", ts=number, role="user", user="ana", text="t", run=run
+        )
+        manager.remember(
+            "s",
+            SessionMessage(id=f"m{number}", ts=number, role="user", user="ana", text="t", run=run),
+        )
+        await log.append(row)
+    manager.forget("s", "one")
+    manager.forget("unknown", "three")
+    late = SessionMessage(id="m9", ts=9, role="assistant", user="u", text="t", run="one")
+    manager.remember("s", late)
+    assert [m.id for m in await manager.history("s")] == ["m1"]
+    again = SessionManager(stored)
+    again.forget("s", "one")
+    assert [m.id for m in await again.history("s")] == ["m1"]
+    await manager.erase("one")
+    assert [m.id for m in await SessionManager(stored).history("s")] == ["m1"]
+    await log.close()
+
+
+async def test_a_cleared_session_may_use_its_runs_again(manager: SessionManager) -> None:
+    await manager.get_or_create("s", "ana", "default")
+    manager.forget("s", "one")
+    await manager.clear("s")
+    manager.remember("s", SessionMessage(id="m", ts=1, role="user", user="a", text="t", run="one"))
+    assert [m.id for m in await manager.history("s")] == ["m"]
+
+
+async def test_only_so_many_runs_stay_forgotten(
+    monkeypatch: pytest.MonkeyPatch, manager: SessionManager
+) -> None:
+    monkeypatch.setattr(module, "FORGOTTEN_RUNS", 1)
+    await manager.get_or_create("s", "ana", "default")
+    for run in ("one", "two"):
+        manager.forget("s", run)
+    for run in ("one", "two"):
+        manager.remember("s", SessionMessage(id=run, ts=1, role="user", user="a", text="", run=run))
+    assert [m.id for m in await manager.history("s")] == ["one"]

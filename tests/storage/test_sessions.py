@@ -97,3 +97,12 @@ async def test_ids_no_database_can_hold_are_merely_unknown(any_database: Databas
     assert await sessions.get(hostile) is None
     assert await sessions.messages(hostile) == []
     assert await sessions.message_of_run(hostile) is None
+
+
+async def test_an_erased_run_leaves_the_conversation(any_database: Database, log: Log) -> None:
+    sessions = Sessions(any_database)
+    await sessions.create(ROW)
+    await log(said(1, run="a"), said(2, run="a", role="assistant"), said(3, run="b"), said(4))
+    await sessions.erase("a")
+    await sessions.erase("")
+    assert [m.id for m in await sessions.messages("s1")] == ["m3", "m4"]

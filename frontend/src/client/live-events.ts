@@ -7,6 +7,7 @@
 
 export type Role = "streamer" | "moderator" | "vip" | "subscriber" | "viewer";
 export type TurnStatus = "complete" | "stopped" | "replaced" | "abandoned" | "failed";
+export type MoodLabel = "negative" | "neutral" | "positive";
 export type DecisionAction = "answered" | "skipped" | "blocked";
 
 interface EventBase {
@@ -99,6 +100,21 @@ export interface ReplyEvent extends EventBase {
   error?: string;
 }
 
+/** The mood of a chat. */
+export interface MoodEvent extends EventBase {
+  type: "mood";
+  /** The mean, -1 (negative) to 1. */
+  value: number;
+  /** Changes later than the value does. */
+  label: MoodLabel;
+  /** How much is going on, 0 to 1. */
+  intensity?: number;
+  /** The score of the newest message that counted, -1 to 1. */
+  message?: number;
+  /** How many messages the reading rests on. */
+  count?: number;
+}
+
 export type LiveEvent =
   | ChatEvent
   | StreamEvent
@@ -107,7 +123,8 @@ export type LiveEvent =
   | TurnStartedEvent
   | TokenEvent
   | EmotionEvent
-  | ReplyEvent;
+  | ReplyEvent
+  | MoodEvent;
 
 /** Who is on stage and how; part of every snapshot and of `GET /api/v1/status`. */
 export interface LiveState {

@@ -11,7 +11,7 @@ export function useLiveStore(): LiveStore {
   return store;
 }
 
-/** The timeline and connection state, renewed at most once per frame. */
+/** The timeline, the moods and the connection state, renewed at most once per frame. */
 export function useLive(): LiveView {
   const store = useLiveStore();
   return useSyncExternalStore(store.subscribe, store.getSnapshot);

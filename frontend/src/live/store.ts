@@ -1,23 +1,26 @@
 /**
- * The live data of the app outside React: the timeline and the state of the connection.
+ * The live data of the app outside React: the timeline, the moods, the state of the connection.
  *
  * Events are taken in at once and shown once per animation frame, so a burst costs one render.
  */
 import type { LiveFrame, LiveState } from "@/client/live-events";
+import { type ChannelMood, Moods } from "@/live/moods";
 import type { Rating } from "@/live/rows";
 import type { SocketState } from "@/client/live-socket";
 import { Timeline, type TimelineView } from "@/live/timeline";
 
 export interface LiveView {
   timeline: TimelineView;
+  moods: readonly ChannelMood[];
   connection: SocketState;
 }
 
 export class LiveStore {
   private readonly timeline = new Timeline();
+  private readonly moods = new Moods();
   private readonly listeners = new Set<() => void>();
-  private view: LiveView = { timeline: this.timeline.view(), connection: "connecting" };
   private connection: SocketState = "connecting";
+  private view: LiveView = this.newView();
   private scheduled = false;
 
   /** `onState` gets the state in each snapshot; `schedule` runs its argument before a paint. */
@@ -39,9 +42,11 @@ export class LiveStore {
   receive(frame: LiveFrame): void {
     if (frame.type === "snapshot") {
       this.timeline.applySnapshot(frame.events);
+      this.moods.applySnapshot(frame.events);
       this.onState(frame.state);
     } else if (frame.type === "events") {
       for (const event of frame.events) this.timeline.apply(event);
+      this.moods.apply(frame.events);
     } else {
       this.timeline.addGap(frame.missed, Date.now());
     }
@@ -66,9 +71,14 @@ export class LiveStore {
     this.scheduled = true;
     this.schedule(() => {
       this.scheduled = false;
-      this.view = { timeline: this.timeline.view(), connection: this.connection };
+      this.view = this.newView();
       for (const listener of this.listeners) listener();
     });
+  }
+
+  private newView(): LiveView {
+    const { connection } = this;
+    return { timeline: this.timeline.view(), moods: this.moods.view(), connection };
   }
 }
 

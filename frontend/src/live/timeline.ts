@@ -80,6 +80,9 @@ export class Timeline {
       case "moderation":
         this.moderate(event);
         break;
+      case "mood":
+        // A curve, not a row.
+        break;
       default:
         this.applyToReply(event);
     }

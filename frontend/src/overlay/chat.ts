@@ -1,7 +1,6 @@
 /** Entry of the chat overlay: connects the live feed to the page inside OBS. */
-import { socketUrl } from "@/live/address";
-import { LiveSocket } from "@/client/live-socket";
 import "@/overlay/chat.css";
+import { connect } from "@/overlay/feed";
 import { readOptions } from "@/overlay/options";
 import { sampleEvents } from "@/overlay/sample";
 import { OverlayView } from "@/overlay/view";
@@ -17,24 +16,14 @@ function start(root: HTMLElement): void {
     visibility.update("live");
     return;
   }
-  const socket = new LiveSocket({
-    address: () => {
-      const url = socketUrl("../ws/overlay/chat");
-      if (options.key) url.searchParams.set("key", options.key);
-      if (options.channel) url.searchParams.set("channel", options.channel);
-      return url;
-    },
-    onFrame: (frame) => {
-      if (frame.type === "snapshot") {
-        view.options.cohost = frame.state.cohost;
-        view.applySnapshot(frame.events, Date.now());
-      } else if (frame.type === "events") {
-        for (const event of frame.events) view.apply(event);
-      }
-    },
-    onState: (state) => visibility.update(state),
+  connect("chat", options, visibility, (frame) => {
+    if (frame.type === "snapshot") {
+      view.options.cohost = frame.state.cohost;
+      view.applySnapshot(frame.events, Date.now());
+    } else if (frame.type === "events") {
+      for (const event of frame.events) view.apply(event);
+    }
   });
-  socket.start();
 }
 
 const root = document.getElementById("us-chat");

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from understudy import __version__
-from understudy.cli import chat, db, doctor, export, importing, rehearse, serve, token
+from understudy.cli import chat, db, doctor, export, importing, mood, rehearse, serve, token
 from understudy.cli.terminal import CommandFailed, fail, forgive
 
 
@@ -33,6 +33,7 @@ app.command("chat")(chat.chat)
 app.command("rehearse")(rehearse.rehearse)
 app.command("import")(importing.import_recordings)
 app.command("export")(export.export)
+app.add_typer(mood.app, name="mood")
 app.command("token")(token.token)
 app.add_typer(db.app, name="db")
 app.command("doctor")(doctor.doctor)

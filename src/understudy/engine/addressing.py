@@ -1,11 +1,11 @@
-"""Whom a chat message speaks to, and whether it asks something.
+"""Whom a chat message speaks to, whether it asks something, and in which room it was written.
 
 Owns the reading of names and question forms in one message, and the names of who talked lately.
 Does not decide what is answered (`director`).
 """
 
 import re
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 
 import msgspec
@@ -23,6 +23,8 @@ _MENTION = re.compile(r"(?<![A-Za-z0-9._%+-])@(\w{2,32})")
 _ADDRESS = re.compile(r"://|^www\.|\?\w+=")
 _ABOUT = re.compile(r"\b(?:the|our|this|that|an?|your|der|die|das|el|la|le|il)\s+@?$")
 _ABOUT_CHARS = 10
+
+_NAME_BREAK = re.compile(r"[\W_\d]+")
 
 _FILLERS = (
     r"(?:(?:so|and|but|hey|hi|hello|yo|oh|ok|okay|wait|well|also|um|uh|\u00e4h|lol|btw)\b[ ,!.]*)*"
@@ -73,12 +75,17 @@ class AddressReader:
     """Reads messages with the names of one channel in mind; it learns the names of chatters."""
 
     def __init__(self, cohost: Iterable[str], streamer: Iterable[str]) -> None:
-        self._cohost = {name.casefold() for name in cohost if name}
+        self._cohost = frozenset(name.casefold() for name in cohost if name)
         self._cohost_pattern = _names_pattern(self._cohost)
         self._streamer = {name.casefold() for name in streamer if name}
         self._chatters: OrderedDict[str, frozenset[str]] = OrderedDict()
-        # How many chatters each nickname may mean, so that a word is looked up and not searched.
-        self._nicknames: Counter[str] = Counter()
+        # The names of all chatters by how they begin, so that few are searched for a word.
+        self._names: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    @property
+    def cohost(self) -> frozenset[str]:
+        """The names of the co-host in small letters."""
+        return self._cohost
 
     def meet(self, message: ChatMessage) -> None:
         """Learn the names of the message's author."""
@@ -86,18 +93,22 @@ class AddressReader:
         if message.role == "streamer":
             self._streamer |= {user, name} - {""}
         if user not in self._chatters:
-            self._chatters[user] = _nicknames(user, name)
-            self._nicknames.update(self._chatters[user])
+            parts = self._chatters[user] = _parts(user, name)
+            for part in parts:
+                self._names[part[:MIN_NICKNAME]][part] += 1
             if len(self._chatters) > KNOWN_CHATTERS:
                 _, forgotten = self._chatters.popitem(last=False)
                 self._forget(forgotten)
         self._chatters.move_to_end(user)
 
-    def _forget(self, nicknames: frozenset[str]) -> None:
-        for nickname in nicknames:
-            self._nicknames[nickname] -= 1
-            if not self._nicknames[nickname]:
-                del self._nicknames[nickname]
+    def _forget(self, parts: frozenset[str]) -> None:
+        for part in parts:
+            alike = self._names[part[:MIN_NICKNAME]]
+            alike[part] -= 1
+            if not alike[part]:
+                del alike[part]
+            if not alike:
+                del self._names[part[:MIN_NICKNAME]]
 
     def is_cohost(self, user: str) -> bool:
         """Whether `user` is one of the co-host's names."""
@@ -138,11 +149,19 @@ class AddressReader:
         return word in self._streamer or _shortens(word, self._streamer)
 
     def _is_chatter(self, word: str) -> bool:
-        return (
-            self._is_streamer(word)
-            or word in self._chatters
-            or (word in self._nicknames and word not in _NO_NAMES)
-        )
+        if self._is_streamer(word) or word in self._chatters:
+            return True
+        return _shortens(word, self._names.get(word[:MIN_NICKNAME], ()))
+
+
+def from_another_room(message: ChatMessage) -> bool:
+    """Whether a message was written in another channel of a shared chat.
+
+    Twitch shows it here too, with the room it comes from in `source-room-id`. Whoever writes there
+    has no standing here: such a message must never act as a command.
+    """
+    source = message.tags.get("source-room-id", "")
+    return bool(source) and source != message.tags.get("room-id", "")
 
 
 def is_question(text: str) -> bool:
@@ -168,17 +187,14 @@ def _asks(clause: str) -> bool:
     return words[0] in _WH_WORDS or bool(_DENSE_WORD.search(words[0]))
 
 
-def _parts(name: str) -> set[str]:
-    """What a chatter may be called by: the name and the words in it, their numbers left out."""
-    return {part for part in (name, *re.split(r"[\W_\d]+", name)) if len(part) >= MIN_NICKNAME}
+def _parts(*names: str) -> frozenset[str]:
+    """What a chatter may be called by: the names and the words in them, their numbers left out.
 
-
-def _nicknames(user: str, name: str) -> frozenset[str]:
-    """Every beginning of a chatter's names that is long enough to mean them."""
-    parts = _parts(user) | _parts(name)
-    return frozenset(
-        part[:length] for part in parts for length in range(MIN_NICKNAME, len(part) + 1)
-    )
+    Every beginning that is long enough means them as well.
+    """
+    distinct = {name for name in names if len(name) >= MIN_NICKNAME}
+    words = (part for name in distinct for part in _NAME_BREAK.split(name))
+    return frozenset(distinct.union(part for part in words if len(part) >= MIN_NICKNAME))
 
 
 def _shortens(word: str, names: Iterable[str]) -> bool:

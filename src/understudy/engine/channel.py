@@ -13,14 +13,15 @@ from collections.abc import Awaitable, Callable, Coroutine
 import msgspec
 
 from understudy.config import Settings
-from understudy.engine.addressing import AddressReader
+from understudy.engine.addressing import AddressReader, from_another_room
+from understudy.engine.candidates import Candidate, Outcome, SkipReason, StreamSource, removes
 from understudy.engine.clock import Clock, SimulatedClock
-from understudy.engine.director import Candidate, Director, Outcome, removes
+from understudy.engine.director import Director
 from understudy.engine.runs import Run
 from understudy.engine.sessions import SessionEnded
 from understudy.engine.turn import TurnRequest
 from understudy.engine.turns import Busy, Turns
-from understudy.events import ChatMessage, Decision, Event, Moderation, StreamEvent
+from understudy.events import ChatMessage, Decision, Event, Moderation, Role, StreamEvent
 from understudy.safety.moderation import InputFilter
 from understudy.safety.text import clean
 from understudy.storage.errors import StorageError
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 KNOWN_IDS = 1_024
 """Ids of the newest events: a source that goes on after a break may hand some in again."""
+KNOWN_ANSWERS = 200
+"""Newest answers that are taken back when a moderator removes what they answer."""
 RECENT_CHAT = 30
 """Messages of the room kept as context for a reply."""
 WORDS_PER_SECOND = 3.0
@@ -37,7 +40,7 @@ WORDS_PER_SECOND = 3.0
 
 StreamInput = ChatMessage | StreamEvent | Moderation
 
-_ENDED = ("stream_ended", "The stream ended first.")
+_ENDED: tuple[SkipReason, str] = ("stream_ended", "The stream ended first.")
 
 
 class Channel:
@@ -71,7 +74,9 @@ class Channel:
         # What is being answered; its run follows when the turn has started.
         self._answering: Candidate | None = None
         self._run: Run | None = None
-        self._cut = False
+        self._cut = self._removed = False
+        # What was answered and by which run, so that a moderator's act reaches it afterwards.
+        self._answers: deque[tuple[StreamSource, str]] = deque(maxlen=KNOWN_ANSWERS)
         self._settled = asyncio.Event()
         self._settled.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,6 +114,14 @@ class Channel:
             self.skip()
             settled = self.director.dismiss("muted", "The co-host was muted.")
             await self._record(settled, self._clock.now())
+
+    def hold(self, until: int) -> None:
+        """Begin no reply before `until` (stream time in ms), as while the streamer speaks.
+
+        A newer call replaces an older one. The reply under way goes on.
+        """
+        self.director.hold(until)
+        self._schedule()
 
     def skip(self) -> bool:
         """End the reply under way; False when there is none."""
@@ -167,21 +180,41 @@ class Channel:
             self._recent = deque(kept, maxlen=RECENT_CHAT)
         await self._record(self.director.moderate(act), now)
         if self._answering is not None and removes(act, self._answering.source):
+            self._removed = True
             self.skip()
+        removed = [answer for answer in self._answers if removes(act, answer[0])]
+        for answer in removed:
+            self._answers.remove(answer)
+            self._take_back(answer[1])
+
+    def _take_back(self, run: str) -> None:
+        """Forget an exchange whose message is gone from the chat."""
+        self._turns.forget(self.session, run)
+        self._spawn(self._turns.erase(run), f"erase {run}")
 
     async def _step(self, now: int) -> None:
         """Let go of what is too old, answer what is next, and set the timer for the rest."""
         if isinstance(self._clock, SimulatedClock):
             self._clock.set(now)
         await self._record(self.director.expire(now), now)
-        if not self._closed and (candidate := self.director.pick(now)) is not None:
-            await self._answer(candidate, now)
+        while not self._closed and (candidate := self.director.pick(now)) is not None:
+            if not candidate.control:
+                await self._answer(candidate, now)
+                break
+            await self._withhold(candidate, now)
         self._schedule()
 
+    async def _withhold(self, candidate: Candidate, now: int) -> None:
+        detail = "It was drawn to be left unanswered, to learn what answers change."
+        outcome = Outcome(candidate.source, "skipped", "silent_control", detail, candidate.score)
+        await self._record([outcome], now)
+
     async def _answer(self, candidate: Candidate, now: int) -> None:
-        self._answering, self._run, self._cut = candidate, None, False
+        self._answering, self._run, self._cut, self._removed = candidate, None, False, False
         self._settled.clear()
         try:
+            if isinstance(candidate.source, StreamEvent) and candidate.reason != "stream_event":
+                await self._publish(candidate.source)
             run = await self._turns.start(self._request(candidate, now))
         except asyncio.CancelledError:
             await self._give_up(candidate, now, *_ENDED)
@@ -195,6 +228,10 @@ class Channel:
             await self._give_up(candidate, now, "unavailable", detail)
             return
         self._run = run
+        if self._removed:
+            self._take_back(run.id)
+        else:
+            self._answers.append((candidate.source, run.id))
         if self._cut or self._closed:
             run.stop("stopped")
         if not isinstance(self._clock, SimulatedClock):
@@ -214,12 +251,14 @@ class Channel:
         try:
             await run.ended.wait()
         finally:
-            spoken_ms = int(len(run.text().split()) / WORDS_PER_SECOND * 1000)
-            self._is_over(now + spoken_ms)
+            text = run.text()
+            self.director.hear(text, now)
+            self._is_over(now + int(len(text.split()) / WORDS_PER_SECOND * 1000))
 
     async def _watch(self, run: Run) -> None:
         await run.ended.wait()
         now = self._clock.now()
+        self.director.hear(run.text(), now)
         self._is_over(now)
         await self._step(now)
 
@@ -231,13 +270,14 @@ class Channel:
 
     def _request(self, candidate: Candidate, now: int) -> TurnRequest:
         source = candidate.source
-        thanks = isinstance(source, StreamEvent)
+        thanks = candidate.reason == "stream_event"
+        event = source if isinstance(source, StreamEvent) else None
         return TurnRequest(
             session=self.session,
-            user=source.user,
-            role=source.role if isinstance(source, ChatMessage) else "viewer",
+            user=source.user or source.display_name,
+            role=_standing(source),
             viewer=source.display_name,
-            text=source.text or (f"({source.kind})" if thanks else ""),
+            text=source.text or (f"({event.kind})" if thanks and event else ""),
             persona=self._settings.persona.default,
             recent_chat=tuple(message for message in self._recent if message.id != source.id),
             channel=self.name,
@@ -245,8 +285,9 @@ class Channel:
             origin=self._origin,
             in_reply_to=source.id,
             task="thanks" if thanks else "chat",
-            event=source.kind if thanks else "",
-            amount=source.amount if thanks else 0,
+            cue=candidate.cue,
+            event=event.kind if thanks and event else "",
+            amount=event.amount if thanks and event else 0,
             run=f"{self._run_prefix}{source.id}" if self._run_prefix else "",
             ts=now,
         )
@@ -292,3 +333,10 @@ class Channel:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("%s failed", task.get_name(), exc_info=error)
+
+
+def _standing(source: StreamSource) -> Role:
+    """The rights of whoever is answered: events and writers in another room have none here."""
+    if isinstance(source, StreamEvent) or from_another_room(source):
+        return "viewer"
+    return source.role

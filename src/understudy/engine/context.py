@@ -56,6 +56,7 @@ def assemble(
     message: str,
     viewer: str,
     client_context: str | None,
+    cue: str = "",
     recent_chat: Sequence[ChatMessage] = (),
     facts: Mapping[str, str] | None = None,
     budget: int,
@@ -64,17 +65,18 @@ def assemble(
     """Choose what fits into `budget` tokens for a reply to `message` of `viewer`.
 
     The persona and the message are always in; the message is cut at its end when the two alone
-    are too much. Then, while they fit: facts, the client's context, the history from its newest
-    message back, the recent chat from its newest message back. A conversation has no holes: once
-    a message does not fit, none before it is taken. `quote` fences off the words of viewers, who
-    are not to be obeyed; without it the message is given as it is.
+    are too much. `cue` says how to take the message, in trusted words, and stands before it.
+    Then, while they fit: facts, the client's context, the history from its newest message back,
+    the recent chat from its newest message back. A conversation has no holes: once a message does
+    not fit, none before it is taken. `quote` fences off the words of viewers, who are not to be
+    obeyed; without it the message is given as it is.
     """
     choice = _Choice(budget)
     system = [choice.always("persona", persona.name, persona.prompt)]
     if quote:
         system.append(choice.always("rule", "safety.untrusted", SYSTEM_RULE))
     heading = f"{_ANSWER_HEADING}\n" if recent_chat else ""
-    question = _question(choice, message, viewer, heading, quote)
+    question = _question(choice, message, viewer, f"{heading}{cue}\n" if cue else heading, quote)
     system += _facts(choice, facts or {})
     if client_context:
         block = f"{_CONTEXT_HEADING}\n{client_context}"

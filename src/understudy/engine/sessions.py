@@ -15,6 +15,8 @@ from understudy.storage.sessions import SessionMessage, SessionRow, Sessions
 HISTORY_LIMIT = 200
 """Messages of a session kept at hand; a context never takes more."""
 CACHED_SESSIONS = 5_000
+FORGOTTEN_RUNS = 1_000
+"""Exchanges taken back whose rows may still be on their way."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -34,6 +36,8 @@ class SessionManager:
         self._sessions = sessions
         self._rows: OrderedDict[str, SessionRow] = OrderedDict()
         self._histories: OrderedDict[str, list[SessionMessage]] = OrderedDict()
+        # The session of each.
+        self._forgotten: OrderedDict[str, str] = OrderedDict()
 
     async def start(self, user: str, persona: str, *, channel: str = "") -> SessionRow:
         """A new session of `user` with `persona`; its id is hard to guess."""
@@ -72,22 +76,38 @@ class SessionManager:
             stored = await self._sessions.messages(session, HISTORY_LIMIT)
             # Another reader may have been quicker, and messages may have come to its list since.
             if session not in self._histories:
-                self._keep_history(session, stored)
+                left = [message for message in stored if message.run not in self._forgotten]
+                self._keep_history(session, left)
         self._histories.move_to_end(session)
         return list(self._histories[session])
 
     def remember(self, session: str, message: SessionMessage) -> None:
         """Add a message that was handed to the log to the history at hand."""
         history = self._histories.get(session)
-        if history is not None:
+        if history is not None and message.run not in self._forgotten:
             history.append(message)
             del history[:-HISTORY_LIMIT]
             self._histories.move_to_end(session)
+
+    def forget(self, session: str, run: str) -> None:
+        """Take the exchange of `run` out of the history at hand, and what is yet to come of it."""
+        self._forgotten[run] = session
+        if len(self._forgotten) > FORGOTTEN_RUNS:
+            self._forgotten.popitem(last=False)
+        if (history := self._histories.get(session)) is not None:
+            history[:] = [message for message in history if message.run != run]
+
+    async def erase(self, run: str) -> None:
+        """Take the exchange of `run` out of what is stored; it must have ended."""
+        await self._sessions.erase(run)
 
     async def clear(self, session: str) -> None:
         """Forget the conversation so far; the record in the database stays."""
         await self._sessions.clear(session, now_ms())
         self._keep_history(session, [])
+        # A rehearsal that is repeated gives its runs the same ids again.
+        for run in [run for run, where in self._forgotten.items() if where == session]:
+            del self._forgotten[run]
 
     async def end(self, session: str) -> None:
         """End the session; raises `SessionNotFound`."""

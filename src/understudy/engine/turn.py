@@ -20,6 +20,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be answered, for whom and where.
 
     `role` is the standing of `user`, on which the tools depend that may be called.
+    `cue` is what the model is told beside `text`, in Understudy's or the streamer's own words.
     `channel` is set for turns of a stream, whose tokens are published; `origin` says where the
     experience comes from. `grace` is how many seconds the reply outlives its last reader, None
     for ever. `run` and `ts` are given by rehearsals, which must repeat exactly.
@@ -38,6 +39,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     origin: ExperienceOrigin = "web"
     in_reply_to: str = ""
     task: Task = "chat"
+    cue: str = ""
     event: str = ""
     amount: int = 0
     grace: float | None = None

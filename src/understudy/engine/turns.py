@@ -119,6 +119,19 @@ class Turns:
         """End the run early; False when it is unknown or has ended."""
         return (found := self.get(run)) is not None and found.stop(status)
 
+    def forget(self, session: str, run: str) -> None:
+        """Take the exchange of `run` out of its conversation at once, whether it has ended or not.
+
+        What is stored of it stays until `erase`.
+        """
+        self._sessions.forget(session, run)
+
+    async def erase(self, run: str) -> None:
+        """Take the exchange of `run` out of the stored conversation once it has ended."""
+        if (found := self.get(run)) is not None:
+            await found.ended.wait()
+        await self._sessions.erase(run)
+
     async def start(self, request: TurnRequest) -> Run:
         """Begin a turn and return its run at once; the reply is made in a task of its own.
 
@@ -309,6 +322,7 @@ class Turns:
             persona=persona,
             history=history,
             message=request.text,
+            cue=request.cue,
             viewer=request.viewer or request.user,
             client_context=request.client_context,
             recent_chat=request.recent_chat,

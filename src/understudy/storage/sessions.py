@@ -7,7 +7,7 @@ own who may take part (`engine.sessions`).
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, delete, func, select, update
 
 from understudy.events import TurnStatus
 from understudy.storage.engine import Database
@@ -100,6 +100,13 @@ class Sessions:
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
         return None if row is None else _message(row)
+
+    async def erase(self, run: str) -> None:
+        """Delete the messages of the run: what was asked, and the reply."""
+        message = session_message.c
+        statement = delete(session_message).where(message.run == storable(run), message.run != "")
+        async with self._database.write() as connection:
+            await connection.execute(statement)
 
     async def _set(self, session_id: str, column: str, value: Any) -> None:
         statement = update(session).where(session.c.id == storable(session_id))

@@ -297,3 +297,23 @@ dead_letter = Table(
     _text("error"),
 )
 """Rows the database refused, with the reason, kept for a person to look at."""
+
+mood_rollup = Table(
+    "mood_rollup",
+    metadata,
+    _number("step"),
+    _text("channel"),
+    _number("ts"),
+    _number("messages", "0"),
+    _number("negative", "0"),
+    _number("positive", "0"),
+    Column("score", Float, nullable=False, server_default="0"),
+    _number("readings", "0"),
+    Column("value", Float, nullable=False, server_default="0"),
+    Column("intensity", Float, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("step", "channel", "ts"),
+    Index(None, "step", "ts"),
+    sqlite_with_rowid=False,
+)
+"""The mood of a channel over `step` seconds from `ts` on. All numbers are sums, so that rows of the
+same key add up; `score` is over messages, `value` and `intensity` over readings of the meter."""

@@ -32,7 +32,7 @@ class Archive:
 
     def __init__(self, database: Database, log: LogWriter) -> None:
         self.log = log
-        self.tool = ChatStatistics(ChatArchive(database), SimulatedClock(EVENING))
+        self.tool = ChatStatistics(ChatArchive(database), SimulatedClock(EVENING), ["nightbot"])
 
     async def write(self, *texts: str, channel: str = "pixelharbor", **fields: object) -> None:
         for number, text in enumerate(texts):
@@ -104,6 +104,7 @@ async def test_statistics_count_messages_chatters_and_words(archive: Archive) ->
         "messages": 3,
         "messages_per_minute": 0.3,
         "chatters": 3,
+        "questions": 0,
         "top_words": {"dragon": 2, "back": 1, "castle": 1},
     }
     assert (await archive.figures(minutes=60))["messages"] == 4
@@ -118,6 +119,14 @@ async def test_what_was_removed_does_not_count(archive: Archive) -> None:
     figures = await archive.figures()
     assert figures["messages"] == 1
     assert "followers" not in figures["top_words"]
+
+
+async def test_bots_do_not_count(archive: Archive) -> None:
+    await archive.write("hello dragon")
+    await archive.write("follow the castle", user="nightbot")
+    figures = await archive.figures()
+    assert figures["messages"] == figures["chatters"] == 1
+    assert figures["top_words"] == {"hello": 1, "dragon": 1}
 
 
 async def test_a_channel_nobody_ever_wrote_in_is_quiet(archive: Archive) -> None:

@@ -9,7 +9,7 @@ import { Summary } from "@/pages/monitor/summary";
 
 /** The page at `/`. */
 export function MonitorPage() {
-  const { timeline } = useLive();
+  const { timeline, moods } = useLive();
   const { data: status } = useStatus();
   const rate = useRate();
   return (
@@ -28,7 +28,7 @@ export function MonitorPage() {
             onRate={(turn, value) => rate({ turn, value })}
           />
         )}
-        <Summary counts={timeline.counts} brain={status?.brain} />
+        <Summary counts={timeline.counts} moods={moods} brain={status?.brain} />
       </div>
     </div>
   );

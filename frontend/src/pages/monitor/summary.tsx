@@ -1,16 +1,19 @@
-/** The side panel: small counts, why messages were not answered, who answers, and the keys. */
+/** The side panel: small counts, the mood, why messages were not answered, who answers, and the keys. */
 import type { LiveState } from "@/client/live-events";
+import type { ChannelMood } from "@/live/moods";
 import { reasonLabel } from "@/live/reasons";
 import type { Counts } from "@/live/timeline";
+import { MoodPanel } from "@/pages/monitor/mood-panel";
 import styles from "@/pages/monitor/summary.module.css";
 
 interface SummaryProps {
   counts: Counts;
+  moods: readonly ChannelMood[];
   brain: LiveState["brain"] | undefined;
 }
 
 /** Counts cover what this page has seen since it was opened. */
-export function Summary({ counts, brain }: SummaryProps) {
+export function Summary({ counts, moods, brain }: SummaryProps) {
   return (
     <aside className={styles.panel} aria-label="Summary">
       <dl className={styles.numbers}>
@@ -19,6 +22,7 @@ export function Summary({ counts, brain }: SummaryProps) {
         <Figure label="Skipped" value={counts.skipped} />
         <Figure label="Blocked" value={counts.blocked} />
       </dl>
+      <MoodPanel moods={moods} />
       <Reasons counts={counts} />
       {brain && (
         <section className={styles.section}>

@@ -1,18 +1,18 @@
-/** Sets up the chat overlay: one address to paste into OBS, with a preview. */
-import { useState } from "react";
+/** Sets up the overlays: for each one address to paste into OBS, with a preview. */
+import { type ReactNode, useState } from "react";
 import { currentToken } from "@/api/token";
-import { serverUrl } from "@/live/address";
+import { ChatOptions, DEFAULT_CHAT, chatQuery } from "@/pages/overlays/chat-options";
 import { CopyField } from "@/pages/overlays/copy-field";
+import { DEFAULT_MOOD, MoodOptions, moodQuery } from "@/pages/overlays/mood-options";
 import { OverlayKeys } from "@/pages/overlays/overlay-keys";
+import { type OverlayName, type Query, overlayUrl } from "@/pages/overlays/overlay-url";
 import styles from "@/pages/overlays/overlays-page.module.css";
 import { Choice } from "@/ui/choice";
 
-interface Options {
-  scale: number;
-  max: number;
-}
-
-const DEFAULTS: Options = { scale: 1, max: 8 };
+const OVERLAYS = [
+  { value: "chat", label: "Chat" },
+  { value: "mood", label: "Mood" },
+] as const;
 const SAMPLES = [
   { value: "sample", label: "Sample" },
   { value: "live", label: "Live" },
@@ -20,81 +20,111 @@ const SAMPLES = [
 
 /** The page at `/overlays`. */
 export default function OverlaysPage() {
-  const [options, setOptions] = useState(DEFAULTS);
+  const [overlay, setOverlay] = useState<OverlayName>("chat");
+  const choice = (
+    <Choice label="Overlay" options={OVERLAYS} value={overlay} onChange={setOverlay} />
+  );
+  return overlay === "chat" ? <ChatPage choice={choice} /> : <MoodPage choice={choice} />;
+}
+
+function ChatPage({ choice }: { choice: ReactNode }) {
+  const [options, setOptions] = useState(DEFAULT_CHAT);
+  return (
+    <Setup
+      overlay="chat"
+      choice={choice}
+      query={chatQuery(options)}
+      size="640 × 720 suits a corner of a 1920 × 1080 scene"
+      names=".us-row .us-name .us-text .us-reply .us-first .us-moderator"
+      variables="--us-accent --us-back --us-text"
+    >
+      <ChatOptions options={options} onChange={setOptions} />
+    </Setup>
+  );
+}
+
+function MoodPage({ choice }: { choice: ReactNode }) {
+  const [options, setOptions] = useState(DEFAULT_MOOD);
+  const sizes = {
+    glow: "as large as the scene, 1920 × 1080",
+    bar: "480 × 64 suits a scene of 1920 × 1080",
+    river: "800 × 200 suits a scene of 1920 × 1080",
+  };
+  return (
+    <Setup
+      overlay="mood"
+      choice={choice}
+      query={moodQuery(options)}
+      size={sizes[options.theme]}
+      names=".us-glow .us-bar .us-track .us-fill .us-marker .us-river .us-word"
+      variables="--us-back --us-text --us-font"
+    >
+      <MoodOptions options={options} onChange={setOptions} />
+    </Setup>
+  );
+}
+
+interface SetupProps {
+  overlay: OverlayName;
+  choice: ReactNode;
+  query: Query;
+  /** The size of the browser source, in words. */
+  size: string;
+  /** Class names and variables for OBS's Custom CSS, between spaces. */
+  names: string;
+  variables: string;
+  children: ReactNode;
+}
+
+function Setup({ overlay, choice, query, size, names, variables, children }: SetupProps) {
   const [key, setKey] = useState("");
-  const [preview, setPreview] = useState<"sample" | "live">("sample");
-  const address = overlayUrl(options, key);
-  const previewAddress = new URL(address);
-  if (preview === "sample") previewAddress.searchParams.set("sample", "1");
   return (
     <div className={styles.page}>
       <div className={styles.setup}>
-        <h1>Chat overlay</h1>
+        <div className={styles.previewHead}>
+          <h1>Overlays</h1>
+          {choice}
+        </div>
         <p className={styles.lead}>
           In OBS add a <strong>Browser</strong> source, paste this address, and size it as you
-          like: 640 × 720 suits a corner of a 1920 × 1080 scene. The background is transparent.
+          like: {size}. The background is transparent.
         </p>
-        <CopyField label="Address for OBS" value={address.href} />
-        <OptionFields options={options} onChange={setOptions} />
-        {currentToken() && <OverlayKeys overlay="chat" onCreated={setKey} />}
+        <CopyField label="Address for OBS" value={overlayUrl(overlay, { ...query, key }).href} />
+        {children}
+        {currentToken() && <OverlayKeys overlay={overlay} onCreated={setKey} />}
         <p className={styles.hint}>
           To restyle it, use OBS's Custom CSS box. The class names are stable:{" "}
-          <code>.us-row</code> <code>.us-name</code> <code>.us-text</code>{" "}
-          <code>.us-reply</code> <code>.us-first</code> <code>.us-moderator</code>, and the
-          variables <code>--us-accent</code> <code>--us-back</code> <code>--us-text</code>.
+          <Codes text={names} />, and the variables <Codes text={variables} />.
         </p>
       </div>
-      <section className={styles.preview}>
-        <div className={styles.previewHead}>
-          <h2>Preview</h2>
-          <Choice label="What to show" options={SAMPLES} value={preview} onChange={setPreview} />
-        </div>
-        <iframe className={styles.frame} title="Chat overlay preview" src={previewAddress.href} />
-      </section>
+      <Preview overlay={overlay} query={{ ...query, key }} />
     </div>
   );
 }
 
-interface OptionFieldsProps {
-  options: Options;
-  onChange: (options: Options) => void;
+function Codes({ text }: { text: string }) {
+  return text.split(" ").map((code, n) => (
+    <span key={code}>
+      {n > 0 && " "}
+      <code>{code}</code>
+    </span>
+  ));
 }
 
-function OptionFields({ options, onChange }: OptionFieldsProps) {
+function Preview({ overlay, query }: { overlay: OverlayName; query: Query }) {
+  const [source, setSource] = useState<"sample" | "live">("sample");
+  const address = overlayUrl(overlay, source === "sample" ? { ...query, sample: "1" } : query);
   return (
-    <div className={styles.options}>
-      <label>
-        <span>Scale</span>
-        <input
-          type="range"
-          min={0.5}
-          max={3}
-          step={0.1}
-          value={options.scale}
-          onChange={(event) => onChange({ ...options, scale: Number(event.target.value) })}
-        />
-        <output>{options.scale.toFixed(1)}×</output>
-      </label>
-      <label>
-        <span>Messages</span>
-        <input
-          type="range"
-          min={1}
-          max={20}
-          value={options.max}
-          onChange={(event) => onChange({ ...options, max: Number(event.target.value) })}
-        />
-        <output>{options.max}</output>
-      </label>
-    </div>
+    <section className={styles.preview}>
+      <div className={styles.previewHead}>
+        <h2>Preview</h2>
+        <Choice label="What to show" options={SAMPLES} value={source} onChange={setSource} />
+      </div>
+      <iframe
+        className={styles.frame}
+        title={`Preview of the ${overlay} overlay`}
+        src={address.href}
+      />
+    </section>
   );
-}
-
-/** Options at their default stay out of the address, to keep it short. */
-function overlayUrl({ scale, max }: Options, key: string): URL {
-  const url = serverUrl("overlay/chat");
-  if (key) url.searchParams.set("key", key);
-  if (scale !== DEFAULTS.scale) url.searchParams.set("scale", String(scale));
-  if (max !== DEFAULTS.max) url.searchParams.set("max", String(max));
-  return url;
 }

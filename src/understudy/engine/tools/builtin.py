@@ -1,11 +1,10 @@
 """The co-host's own tools: the time, how long it has been going on, what the chat is like.
 
-Owns what they answer. Does not own the archive they read (`storage.chat_log`).
+Owns what they answer. Does not own the archive they read (`storage.chat_log`) nor
+how chat is counted (`engine.statistics`).
 """
 
-import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -14,6 +13,7 @@ import msgspec
 
 from understudy.brains.base import ToolSpec
 from understudy.engine.clock import Clock
+from understudy.engine.statistics import ChannelStatistics, top_words
 from understudy.engine.tools.base import Caller, Tool, ToolError, may_call
 from understudy.events import ChatMessage
 from understudy.storage.chat_log import ChatArchive
@@ -21,19 +21,6 @@ from understudy.storage.chat_log import ChatArchive
 MAX_MESSAGES = 2_000
 """Newest messages that statistics look at; a busier chat is told to be at least that busy."""
 MAX_MINUTES = 60
-TOP_WORDS = 10
-
-_WORD = re.compile(r"[^\W\d_]{3,24}")
-# Words that say nothing about what a chat is about, in the languages that Understudy speaks most.
-_FUNCTION_WORDS = (
-    "the and but for nor yet you your yours she her him his its our they them their who what which "
-    "when where why how all any both each few more most some such not only own same than too very "
-    "can will just don did does had has have was were been being are with from into about this "
-    "that these those there here then now out off over under again that's it's i'm "
-    "der die das den dem des ein eine einen einem einer und oder aber für von mit bei aus nach zum "
-    "zur ich mir mich dich dir sie wir ihr uns euch sein war ist sind hat habe nicht auch noch nur "
-    "schon mal doch wie was wer wenn dann dass"
-)
 
 Began = Callable[[Caller], Awaitable[int | None]]
 """When the caller's stream or conversation began, in ms UTC, if that is known."""
@@ -95,7 +82,7 @@ class ChatStatistics(Tool):
     spec = ToolSpec(
         "chat_statistics",
         "How busy the stream's chat was in the last minutes: messages, messages per minute, "
-        "chatters, and the words used most.",
+        "chatters, questions, and the words used most.",
         {
             "type": "object",
             "properties": {
@@ -109,10 +96,11 @@ class ChatStatistics(Tool):
         },
     )
 
-    def __init__(self, archive: ChatArchive, clock: Clock) -> None:
+    def __init__(self, archive: ChatArchive, clock: Clock, bots: Collection[str] = ()) -> None:
+        """`bots` are logins that do not count."""
         self._archive = archive
         self._clock = clock
-        self._ignored = frozenset(_FUNCTION_WORDS.split())
+        self._bots = frozenset(bots)
 
     async def call(self, arguments: dict[str, Any], caller: Caller) -> str:
         """The figures as JSON; viewers get those of their own channel only."""
@@ -127,32 +115,43 @@ class ChatStatistics(Tool):
         )
         since = self._clock.now() - minutes * 60_000
         recent = [entry for entry in page if entry.message.ts >= since]
-        messages = [entry.message for entry in recent if not entry.deleted]
+        messages = [
+            entry.message
+            for entry in recent
+            if not entry.deleted and entry.message.user not in self._bots
+        ]
         figures = self._figures(messages, minutes)
         if len(recent) == MAX_MESSAGES:
             figures["note"] = "there were more messages than were counted"
         return msgspec.json.encode(figures).decode()
 
     def _figures(self, messages: Sequence[ChatMessage], minutes: int) -> dict[str, object]:
+        counted = ChannelStatistics("")
+        for message in reversed(messages):
+            counted.note(message, message.ts)
+        total = counted.totals()
         return {
             "minutes": minutes,
-            "messages": len(messages),
-            "messages_per_minute": round(len(messages) / minutes, 1),
-            "chatters": len({message.user for message in messages}),
-            "top_words": self._top_words(message.text for message in messages),
+            "messages": total.messages,
+            "messages_per_minute": round(total.messages / minutes, 1),
+            "chatters": total.chatters,
+            "questions": total.questions,
+            "top_words": top_words(message.text for message in messages),
         }
-
-    def _top_words(self, texts: Iterable[str]) -> dict[str, int]:
-        """The words in most messages; a message counts once, so that nobody makes a word alone."""
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update({word.lower() for word in _WORD.findall(text)} - self._ignored)
-        return dict(counts.most_common(TOP_WORDS))
 
 
 def own_tools(
-    time_zone: str, archive: ChatArchive, began: Began, clock: Clock | None = None
+    time_zone: str,
+    archive: ChatArchive,
+    began: Began,
+    clock: Clock | None = None,
+    *,
+    bots: Collection[str] = (),
 ) -> tuple[Tool, ...]:
-    """All of them; `clock` is the stream's time."""
+    """All of them; `clock` is the stream's time, `bots` are logins that statistics leave out."""
     clock = clock or Clock()
-    return CurrentTime(time_zone, clock), Uptime(began, clock), ChatStatistics(archive, clock)
+    return (
+        CurrentTime(time_zone, clock),
+        Uptime(began, clock),
+        ChatStatistics(archive, clock, bots),
+    )

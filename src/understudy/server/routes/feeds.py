@@ -14,6 +14,7 @@ from understudy.events import (
     Emotion,
     Event,
     Moderation,
+    MoodReading,
     Reply,
     ReplyToken,
     TurnStarted,
@@ -28,6 +29,7 @@ router = APIRouter()
 
 OVERLAY_EVENTS: dict[str, tuple[type[Event], ...]] = {
     "chat": (ChatMessage, Moderation, TurnStarted, ReplyToken, Emotion, Reply),
+    "mood": (MoodReading,),
 }
 """What each overlay is sent: only what it shows."""
 

@@ -17,7 +17,7 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Unde
 with <code>make run</code>. The API works, and so does the <a href="try">test client</a>.</p>"""
 _PAGE_HEADERS = {"Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
 _APP_PAGES = ("/", "/overlays")
-_OVERLAYS = ("chat",)
+_OVERLAYS = ("chat", "mood")
 
 
 @router.get("/try")

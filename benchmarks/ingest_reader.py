@@ -1,0 +1,151 @@
+"""The process that `ingest.py` measures: the whole application, fed by the reader of Twitch's chat.
+
+    python -m benchmarks.ingest_reader URL EVENTS [--archive] [--warm N]
+    python -m benchmarks.ingest_reader --parse LINES
+
+Reads until EVENTS different events have been handed on and are durable, then prints a JSON object;
+what comes before the first N events does not count. Events go through the filter and the director
+of their channel; with `--archive` they go straight to the bus. With `--parse` the lines of a file
+are turned into events, and how many a CPU second takes is printed.
+"""
+
+import argparse
+import asyncio
+import gc
+import resource
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+import understudy.app
+from benchmarks.ingest_corpus import CHANNELS
+from understudy.app import Application
+from understudy.bus import Bus
+from understudy.config import Settings
+from understudy.engine.channel import Channel, StreamInput
+from understudy.events import Event
+from understudy.server.services import Services
+from understudy.sources.twitch.chat import event_of
+from understudy.sources.twitch.irc import TwitchIrc
+from understudy.sources.twitch.irc_message import parse
+from understudy.storage.log_writer import Entry, LogWriter
+from understudy.storage.rows import ChatRow, ModerationRow, StreamEventRow
+
+PASSES = 3
+
+
+class Measured(msgspec.Struct):
+    """Seconds of wall clock and processor, the slowest percent from receipt to disk in ms."""
+
+    wall: float
+    cpu: float
+    p99: float
+    rss_mb: float
+    stored: int
+
+
+class TimedLog(LogWriter):
+    """The application's log, which notes when each event became durable."""
+
+    durable: dict[str, float]
+
+    def _acknowledge(self, batch: Sequence[Entry]) -> None:
+        now = time.perf_counter()
+        for row, _ in batch:
+            if isinstance(row, ChatRow | StreamEventRow | ModerationRow):
+                self.durable[row.event.id] = now
+        super()._acknowledge(batch)
+
+
+class Ingest:
+    """Hands events to the application and keeps the times."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._warm = options.warm
+        self._count = options.events
+        self._straight = options.archive
+        self.arrived: dict[str, float] = {}
+        self.all_here = asyncio.Event()
+        self.begun = (0.0, 0.0)
+        self._channels: dict[str, Channel] = {}
+        self._bus = Bus()
+
+    async def run(self, url: str, data: Path) -> Measured:
+        settings = Settings.model_validate(
+            {"server": {"data_dir": str(data)}, "brain": {"provider": "scripted"}}
+        )
+        understudy.app.LogWriter = TimedLog
+        TimedLog.durable = {}
+        async with Application(settings) as application:
+            services = application.services
+            await self._open_channels(services)
+            source = TwitchIrc(CHANNELS, url)
+            task = asyncio.create_task(source.run(self.publish), name="source")
+            await self.all_here.wait()
+            await services.bus.drained()
+            await services.log.flushed()
+            wall, cpu = time.perf_counter() - self.begun[0], time.process_time() - self.begun[1]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        durable = TimedLog.durable
+        late = list(self.arrived.items())[self._warm :]
+        waits = sorted(durable[event] - at for event, at in late if event in durable)
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return Measured(wall, cpu, waits[len(waits) * 99 // 100] * 1000, rss, len(waits))
+
+    async def publish(self, event: Event) -> None:
+        if len(self.arrived) == self._warm:
+            self.begun = (time.perf_counter(), time.process_time())
+        self.arrived.setdefault(event.id, time.perf_counter())
+        if self._straight:
+            await self._bus.publish(event)
+        else:
+            assert isinstance(event, StreamInput)
+            await self._channels[event.channel].receive(event)
+        if len(self.arrived) == self._count:
+            self.all_here.set()
+
+    async def _open_channels(self, services: Services) -> None:
+        self._bus = services.bus
+        for name in CHANNELS:
+            channel = Channel(name, services.settings, services.turns, services.bus.publish)
+            await services.channels.add(channel)
+            await services.sessions.get_or_create(channel.session, "chat", "default")
+            self._channels[name] = channel
+
+
+def parse_rate(path: Path) -> float:
+    """Lines a CPU second turned into events; a first pass over them does not count."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    gc.freeze()
+    started = 0.0
+    for number in range(PASSES + 1):
+        if number == 1:
+            started = time.process_time()
+        for line in lines:
+            event_of(parse(line), 0)
+    return PASSES * len(lines) / (time.process_time() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url", nargs="?", default="")
+    parser.add_argument("events", nargs="?", type=int, default=0)
+    parser.add_argument("--archive", action="store_true")
+    parser.add_argument("--warm", type=int, default=0)
+    parser.add_argument("--data", type=Path, help="folder for the database; it stays")
+    parser.add_argument("--parse", type=Path)
+    given = parser.parse_args()
+    if given.parse:
+        print(parse_rate(given.parse))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        measured = asyncio.run(Ingest(given).run(given.url, given.data or Path(temporary)))
+    print(msgspec.json.encode(measured).decode())
+
+
+if __name__ == "__main__":
+    main()
