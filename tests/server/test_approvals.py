@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -130,7 +131,8 @@ async def test_a_call_is_made_once_a_moderator_says_so(stage: Running, tmp_path:
     newest = select(experience.c.context_account).order_by(experience.c.ts.desc()).limit(1)
     async with stage.application.services.database.read() as connection:
         account = (await connection.execute(newest)).scalar_one()
-    (part,) = [part for part in account if part["name"] == "tool result"]
+    parts = msgspec.json.decode(account)
+    (part,) = [part for part in parts if part["name"] == "tool result"]
     assert (part["source"], part["included"]) == ("fake__delete_everything", True)
     assert part["tokens"] > 0
 
