@@ -42,7 +42,7 @@ from understudy.server.audience import Audiences
 from understudy.server.auth import load_secret
 from understudy.server.metrics import Metrics
 from understudy.server.services import Limits, Services
-from understudy.sources.rehearsal import Rehearsals, RehearsalParts
+from understudy.sources.rehearsal import RehearsalParts, Rehearsals
 from understudy.storage.chat_log import ChatArchive
 from understudy.storage.contexts import Contexts
 from understudy.storage.engine import Database
