@@ -42,7 +42,7 @@ from understudy.server.audience import Audiences
 from understudy.server.auth import load_secret
 from understudy.server.metrics import Metrics
 from understudy.server.services import Limits, Services
-from understudy.sources.rehearsal import Rehearsals, Stagehands
+from understudy.sources.rehearsal import RehearsalParts, Rehearsals
 from understudy.storage.chat_log import ChatArchive
 from understudy.storage.contexts import Contexts
 from understudy.storage.engine import Database
@@ -316,7 +316,7 @@ def _rehearsals(
         await bus.drained()
         await build.log.flushed()
 
-    hands = Stagehands(
+    parts = RehearsalParts(
         settings=settings,
         channels=channels,
         sessions=build.sessions,
@@ -324,7 +324,7 @@ def _rehearsals(
         settled=settled,
         make_turns=build.for_rehearsal,
     )
-    return Rehearsals(hands, settings.data_dir / "rehearsals")
+    return Rehearsals(parts, settings.data_dir / "rehearsals")
 
 
 async def _flush(log: LogWriter) -> None:

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from sqlalchemy import select
 
 from tests.server.wire import PATIENT, SECRET, assert_problem, bearer, until
 from tests.serving import Running, running, settings_for
 from understudy.engine.tools.approvals import Approvals, Verdict
 from understudy.engine.tools.base import Caller
+from understudy.storage.tables import experience
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = bearer("olga", "owner")
@@ -123,6 +126,15 @@ async def test_a_call_is_made_once_a_moderator_says_so(stage: Running, tmp_path:
     assert "everything is deleted" in await reply
     assert (tmp_path / "deleted").exists()
     assert (await stage.http.get("/api/v1/approvals", headers=OWNER)).json() == {"approvals": []}
+
+    # What the model saw of it is part of the experience.
+    newest = select(experience.c.context_account).order_by(experience.c.ts.desc()).limit(1)
+    async with stage.application.services.database.read() as connection:
+        account = (await connection.execute(newest)).scalar_one()
+    parts = msgspec.json.decode(account)
+    (part,) = [part for part in parts if part["name"] == "tool result"]
+    assert (part["source"], part["included"]) == ("fake__delete_everything", True)
+    assert part["tokens"] > 0
 
 
 @pytest.mark.parametrize("headers", [VIEWER, MODERATOR], ids=["viewer", "moderator"])

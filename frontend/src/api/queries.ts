@@ -1,7 +1,14 @@
 /** What the app reads from and does to the server, as TanStack queries and mutations. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ApiError, call } from "@/api/client";
-import type { NewOverlayKey, OverlayKey, Rehearsal, RehearsalSpeed, Status } from "@/api/types";
+import type {
+  Approval,
+  NewOverlayKey,
+  OverlayKey,
+  Rehearsal,
+  RehearsalSpeed,
+  Status,
+} from "@/api/types";
 import { useLiveStore } from "@/live/context";
 import { useShowNotice } from "@/ui/notices";
 
@@ -10,6 +17,9 @@ const REHEARSAL_KEY = ["rehearsal"] as const;
 const OVERLAY_KEYS_KEY = ["overlay-keys"] as const;
 const STATUS_EVERY_MS = 10_000;
 const REHEARSAL_EVERY_MS = 500;
+const APPROVALS_KEY = ["approvals"] as const;
+/** A call waits for seconds, not for minutes. */
+const APPROVALS_EVERY_MS = 1_500;
 
 /** Who is on stage and how; renewed by every snapshot of the live feed too. */
 export function useStatus() {
@@ -97,6 +107,30 @@ export function useStopRehearsal() {
   return useMutation({
     mutationFn: (id: string) => call("DELETE", `api/v1/rehearsals/${id}`),
     onSettled: () => client.invalidateQueries({ queryKey: REHEARSAL_KEY }),
+    onError: (error) => show(error.message),
+  });
+}
+
+/** The calls of tools that wait for a moderator, oldest first. */
+export function useApprovals() {
+  return useQuery({
+    queryKey: APPROVALS_KEY,
+    queryFn: async () => {
+      const { approvals } = await call<{ approvals: Approval[] }>("GET", "api/v1/approvals");
+      return approvals;
+    },
+    refetchInterval: APPROVALS_EVERY_MS,
+  });
+}
+
+/** Lets a waiting call be made, or declines it. */
+export function useDecide() {
+  const show = useShowNotice();
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: ({ id, approve }: { id: string; approve: boolean }) =>
+      call("POST", `api/v1/approvals/${id}`, { approve }),
+    onSettled: () => client.invalidateQueries({ queryKey: APPROVALS_KEY }),
     onError: (error) => show(error.message),
   });
 }

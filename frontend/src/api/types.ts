@@ -33,3 +33,19 @@ export interface NewOverlayKey {
   id: string;
   key: string;
 }
+
+/** `GET /api/v1/approvals`: a call of a tool that waits for a moderator; times in ms. */
+export interface Approval {
+  id: string;
+  tool: string;
+  description: string;
+  /** JSON text: the tool gets exactly this. */
+  arguments: string;
+  user: string;
+  role: string;
+  channel: string;
+  text: string;
+  why: string;
+  asked_at: number;
+  expires_at: number;
+}

@@ -37,7 +37,8 @@ class Answer(AsyncGenerator[BrainEvent, None]):
 
     `provider` and `model` are empty until the first event; `note` is why the first brain of the
     chain did not answer, empty when it did. `usage` and `cost_micros` (millionths of a dollar)
-    are None until the reply is over, `cost_micros` also when the price is not known.
+    are None until the reply is over, `cost_micros` also when the price is not known. `results` are
+    what tools told the model on the way: their names and texts.
     """
 
     def __init__(self, events: "Callable[[Answer], AsyncGenerator[BrainEvent, None]]") -> None:
@@ -46,6 +47,7 @@ class Answer(AsyncGenerator[BrainEvent, None]):
         self.note = ""
         self.usage: Usage | None = None
         self.cost_micros: int | None = None
+        self.results: list[tuple[str, str]] = []
         self._events = events(self)
 
     def __anext__(self) -> Coroutine[Any, Any, BrainEvent]:

@@ -12,7 +12,7 @@ Fields that hold their default are left out.
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
-    """The first frame: who is on stage, and the newest events."""
+    """The first frame: who co-hosts and how, and the newest events."""
 
     id: str
     state: dict[str, Any]

@@ -9,8 +9,9 @@ import msgspec
 
 from understudy.brains.base import Task, Usage
 from understudy.brains.router import Answer
-from understudy.engine.context import Context
+from understudy.engine.context import Context, ContextPart
 from understudy.engine.runs import DoneFrame, ErrorFrame
+from understudy.engine.tokens import estimate_tokens
 from understudy.events import ChatMessage, Reply, Role, TurnStatus, now_ms
 from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
 from understudy.storage.sessions import SessionMessage
@@ -113,6 +114,11 @@ def note_answer(outcome: Outcome, answer: Answer) -> None:
     outcome.provider, outcome.model = answer.provider, answer.model
     outcome.usage = answer.usage or outcome.usage
     outcome.cost_micros = answer.cost_micros
+    if outcome.context is not None:
+        outcome.context.account.extend(
+            ContextPart("tool result", name, estimate_tokens(text), True, "the model called it")
+            for name, text in answer.results
+        )
 
 
 def experience_row(request: TurnRequest, reply: Reply, outcome: Outcome) -> ExperienceRow:

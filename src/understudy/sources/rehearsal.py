@@ -56,7 +56,7 @@ class RehearsalOptions(msgspec.Struct, frozen=True):
     channel: str = ""
 
 
-class Stagehands(msgspec.Struct, frozen=True):
+class RehearsalParts(msgspec.Struct, frozen=True):
     """What a rehearsal needs of the application.
 
     `make_turns` builds turns for a clock, with a brain of the given seed that does not wait
@@ -74,7 +74,7 @@ class Stagehands(msgspec.Struct, frozen=True):
 class Rehearsal:
     """One recording being played."""
 
-    def __init__(self, options: RehearsalOptions, stagehands: Stagehands) -> None:
+    def __init__(self, options: RehearsalOptions, parts: RehearsalParts) -> None:
         self.id = new_id("rehearsal_")
         self.options = options
         self.state: State = "uploading"
@@ -83,11 +83,11 @@ class Rehearsal:
         self.total = 0
         self.task: asyncio.Task[None] | None = None
         self.spool: Path | None = None
-        self._hands = stagehands
+        self._parts = parts
         self._stop = asyncio.Event()
         self._clock: Clock = SimulatedClock()
         self._turns: Turns | None = None
-        self._filter = InputFilter(stagehands.settings.safety.blocked_words)
+        self._filter = InputFilter(parts.settings.safety.blocked_words)
         self._channels: dict[str, Channel] = {}
         # In simulated time: the channels where something falls due, and when.
         self._due: dict[str, int] = {}
@@ -178,7 +178,7 @@ class Rehearsal:
     async def _start(self, origin: int) -> None:
         speed = self.options.speed
         self._clock = SimulatedClock(origin) if speed is None else ScaledClock(origin, speed)
-        self._turns = self._hands.make_turns(
+        self._turns = self._parts.make_turns(
             self._clock, self._note, self.options.seed, speed is not None
         )
 
@@ -239,7 +239,7 @@ class Rehearsal:
         assert self._turns is not None, "a channel is opened after the start"
         channel = Channel(
             name,
-            self._hands.settings,
+            self._parts.settings,
             self._turns,
             self._note,
             clock=self._clock,
@@ -248,13 +248,13 @@ class Rehearsal:
             input_filter=self._filter,
         )
         try:
-            await self._hands.channels.add(channel)
+            await self._parts.channels.add(channel)
         except ValueError as error:
             raise RecordingError(str(error)) from None
         self._channels[name] = channel
         self._report.channels.append(name)
-        sessions = self._hands.sessions
-        persona = self._hands.settings.persona.default
+        sessions = self._parts.sessions
+        persona = self._parts.settings.persona.default
         await sessions.get_or_create(channel.session, "chat", persona, channel=name)
         await sessions.clear(channel.session)
         return channel
@@ -264,12 +264,12 @@ class Rehearsal:
         if self._turns is not None and self._stop.is_set():
             await self._turns.close()
         for channel in self._channels.values():
-            await self._hands.channels.remove(channel)
+            await self._parts.channels.remove(channel)
         if self._turns is not None:
             await self._turns.close()
         # The report is kept for a while; replies and memories need not be.
         self._channels, self._turns = {}, None
-        await self._hands.settled()
+        await self._parts.settled()
 
     def _discard(self) -> None:
         if self.spool is not None:
@@ -278,15 +278,15 @@ class Rehearsal:
 
     async def _note(self, event: Event) -> None:
         """Hand an event to the bus and keep what the report tells of it."""
-        await self._hands.publish(event)
+        await self._parts.publish(event)
         self._report.note(event)
 
 
 class Rehearsals:
     """The rehearsals of this process: started, found, stopped."""
 
-    def __init__(self, stagehands: Stagehands, spool_folder: Path) -> None:
-        self._hands = stagehands
+    def __init__(self, parts: RehearsalParts, spool_folder: Path) -> None:
+        self._parts = parts
         self._spool_folder = spool_folder
         self._rehearsals: OrderedDict[str, Rehearsal] = OrderedDict()
 
@@ -296,7 +296,7 @@ class Rehearsals:
         Raises `RehearsalBusy` when its channel is being played.
         """
         self._refuse_if_played(options.channel)
-        rehearsal = Rehearsal(options, self._hands)
+        rehearsal = Rehearsal(options, self._parts)
         if upload:
             self._spool_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
@@ -353,7 +353,7 @@ class Rehearsals:
     def _refuse_if_played(self, channel: str) -> None:
         # One that was just started has not opened its channel yet.
         playing = {r.options.channel for r in self._rehearsals.values() if r.state == "running"}
-        if channel and channel in playing.union(self._hands.channels.names()):
+        if channel and channel in playing.union(self._parts.channels.names()):
             raise RehearsalBusy(f"channel {channel} is being played already: stop it first")
 
 

@@ -1,6 +1,7 @@
 /** The chat monitor: what the chat says, what the co-host makes of it, and why. */
 import { useRate, useStatus } from "@/api/queries";
 import { useLive } from "@/live/context";
+import { Approvals } from "@/pages/monitor/approvals";
 import { EmptyState } from "@/pages/monitor/empty-state";
 import { Feed } from "@/pages/monitor/feed";
 import styles from "@/pages/monitor/monitor-page.module.css";
@@ -18,6 +19,7 @@ export function MonitorPage() {
         <h1>Chat Monitor</h1>
         <RehearsalBar />
       </div>
+      <Approvals />
       <div className={styles.body}>
         {timeline.rows.length === 0 ? (
           <EmptyState />

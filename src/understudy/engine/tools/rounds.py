@@ -120,6 +120,9 @@ class Rounds:
             BrainMessage("tool", await self._execute(call, index >= MAX_CALLS), (), call.id)
             for index, call in enumerate(self._calls)
         ]
+        self._answer.results += [
+            (call.name, result.content) for call, result in zip(self._calls, results, strict=True)
+        ]
         if last:
             results[-1] = _with_note(results[-1], LAST_ROUND)
         messages: Sequence[BrainMessage] = [*self._request.messages, asked, *results]
