@@ -7,7 +7,7 @@ question that 30 people ask in their own spelling, spread over the whole time.
 
 The other policies get the same messages at the same times: `fifo` answers all in their order,
 `latest` whatever came last. They are simulated: they filter nothing, store nothing and give no
-reasons.
+reasons. Of the growth of memory nearly all is SQLite's page cache, which has a limit of its own.
 
     python benchmarks/flood.py [--seconds 60] [--rates 1000,100000] [--reply-seconds 6]
 """

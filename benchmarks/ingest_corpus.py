@@ -8,9 +8,10 @@ from typing import NamedTuple
 CHANNELS = ("mara", "robo", "tidepool")
 START = 1_790_000_000_000
 EMOTES = {"25": "Kappa", "1902": "Keepo", "425618": "LUL", "305954156": "PogChamp", "499": ":)"}
+TALK = """that was such a great play omg chat lol did you see it no way again please what song is
+this hello from everyone gg first time here love the stream"""
 WORDS = (
-    *"that was such a great play omg chat lol did you see it no way again please what song is this"
-    " hello from everyone gg first time here love the stream".split(),
+    *TALK.split(),
     *("😀", "❤️‍🔥", "こんにちは", "مرحبا", "naïve", "ПРИВЕТ", "안녕", "🏴‍☠️", "@robo", "!drop"),
 )
 BADGES = (
@@ -58,7 +59,7 @@ def corpus(count: int, seed: int = 7) -> Iterator[Said]:
 
 
 SERVER_LINES = (
-    "@emote-only=0;followers-only=-1;r9k=0;room-id=1;slow=0;subs-only=0 :tmi.twitch.tv ROOMSTATE #c",
+    "@emote-only=0;followers-only=-1;r9k=0;room-id=1;slow=0 :tmi.twitch.tv ROOMSTATE #c",
     "@msg-id=slow_on :tmi.twitch.tv NOTICE #c :This room is now in slow mode.",
     ":someone!someone@someone.tmi.twitch.tv JOIN #c",
     ":someone!someone@someone.tmi.twitch.tv PART #c",

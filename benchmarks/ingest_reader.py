@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,8 @@ from understudy.storage.log_writer import Entry, LogWriter
 from understudy.storage.rows import ChatRow, ModerationRow, StreamEventRow
 
 PASSES = 3
+PATIENCE = 120
+"""Seconds after which events that have not come are taken for lost."""
 
 
 class Measured(msgspec.Struct):
@@ -84,7 +87,9 @@ class Ingest:
             await self._open_channels(services)
             source = TwitchIrc(CHANNELS, url)
             task = asyncio.create_task(source.run(self.publish), name="source")
-            await self.all_here.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self.all_here.wait()
             await services.bus.drained()
             await services.log.flushed()
             wall, cpu = time.perf_counter() - self.begun[0], time.process_time() - self.begun[1]

@@ -83,6 +83,17 @@ describe("what is shown", () => {
     expect(state.untilChange(1_000 + QUIET_MS)).toBeNull();
   });
 
+  test("is not tinted again by readings of a mood that fades while nobody writes", () => {
+    const state = new MoodState();
+    state.apply(mood(0.5, { message: -1, count: 7 }), 0);
+    state.apply(mood(0.45, { message: -1, count: 7 }), TINT_MS - 1_000);
+    expect(state.at(TINT_MS - 1).message).toBe(-1);
+    expect(state.untilChange(TINT_MS - 1)).toBe(1);
+    expect(state.at(TINT_MS)).toMatchObject({ value: 0.45, tone: 0.45, message: null });
+    state.apply(mood(0.4, { message: -1, count: 8 }), TINT_MS);
+    expect(state.at(TINT_MS).message).toBe(-1);
+  });
+
   test("fields the server leaves out are zero", () => {
     const state = new MoodState();
     state.apply(mood(0.5), 0);

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { STOPS, type Rgb, moodColour, moodRgb, parseHex, toLab } from "@/mood/palette";
 
@@ -32,6 +34,13 @@ const distance = (a: readonly number[], b: readonly number[]) =>
 
 test("the colours at the stops are the palette's own", () => {
   for (const { value, colour } of STOPS) expect(moodColour(value)).toBe(colour);
+});
+
+test("the server has the same palette", () => {
+  const file = join(process.cwd(), "..", "src", "understudy", "mood", "colour.py");
+  const steps = readFileSync(file, "utf8").matchAll(/^ {4}\((-?[\d.]+), "\w+", "(#\w{6})"\),$/gm);
+  const theirs = [...steps].map(([, value, colour]) => ({ value: Number(value), colour }));
+  expect(theirs).toEqual([...STOPS]);
 });
 
 test("beyond the ends the colour is that of the end", () => {

@@ -60,6 +60,8 @@ def test_lines_of_stdin_are_scored(understudy: Understudy) -> None:
         ("so boring", "negative"),
         ("hi chat", "neutral"),
     ]
+    assert [row["mood"] for row in rows] == ["hostile", "calm"]
+    assert rows[0]["colour"].startswith("#d")
     assert understudy("mood", "score", "-", stdin="").stdout == ""
 
 

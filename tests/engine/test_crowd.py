@@ -68,6 +68,13 @@ def test_what_only_looks_the_same(one: str, other: str) -> None:
     assert not same(one, other)
 
 
+def test_of_a_long_text_only_so_many_words_are_compared() -> None:
+    long = " ".join(f"word{chr(97 + number)}" for number in range(26))
+    assert len(READER.read(long).words) == module.MAX_WORDS
+    assert same(long, f"{long} indeed")
+    assert len(READER.read("x y " * 10_000).words) == 2
+
+
 @pytest.mark.parametrize("text", ["hi", "hey co-host!", "??", "", "LUL", "understudy hello"])
 def test_what_says_too_little_has_no_crowd(text: str) -> None:
     assert join(make(), "ana", text) is None

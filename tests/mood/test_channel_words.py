@@ -104,3 +104,34 @@ async def test_a_saved_file_is_read_again(tmp_path: Path) -> None:
         await read.wait()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
+
+
+def test_a_directory_that_cannot_be_listed_is_a_problem(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert ChannelWords(folder).problems == {
+        ".": "the mood directory cannot be read: Permission denied"
+    }
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(folder: Path) -> None:
+    (folder / "ada.yaml").mkdir()
+    assert "cannot be read: Is a directory" in ChannelWords(folder).problems["ada.yaml"]
+
+
+def test_there_may_not_be_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("understudy.mood.channel_words.MAX_FILES", 1)
+    for name in ("ada", "bob"):
+        (folder / f"{name}.yaml").write_text("words: {glorp: 1}")
+    words = ChannelWords(folder)
+    assert list(words.problems) == ["."]
+    assert words.lexicon("ada").score("glorp") > 0
+    assert words.lexicon("bob").score("glorp") == 0
+
+
+async def test_without_a_directory_there_is_nothing_to_watch() -> None:
+    await ChannelWords(None).watch()

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.mood.mood_data import labelled, rows
@@ -121,6 +121,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(lexicon._codes) <= 20_000
 
 
+@settings(deadline=None)
 @given(st.text())
 @example("\ud800 ￼ \x00 PogChamp")
 def test_any_text_has_a_score(text: str) -> None:
@@ -130,6 +131,7 @@ def test_any_text_has_a_score(text: str) -> None:
     assert Lexicon().score(text) == score
 
 
+@settings(deadline=None)
 @given(st.lists(TOKENS, max_size=30))
 def test_any_mixture_of_words_has_a_score(tokens: list[str]) -> None:
     text = " ".join(tokens)
@@ -137,6 +139,7 @@ def test_any_mixture_of_words_has_a_score(tokens: list[str]) -> None:
     assert LEXICON.find(text).score == pytest.approx(LEXICON.score(text))
 
 
+@settings(deadline=None)
 @given(st.lists(TOKENS, max_size=10), st.text(alphabet=" \t\n", min_size=1, max_size=3))
 def test_white_space_does_not_matter(tokens: list[str], space: str) -> None:
     assert LEXICON.score(space.join(tokens)) == LEXICON.score(" ".join(tokens))

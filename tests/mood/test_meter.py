@@ -2,7 +2,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -60,8 +60,7 @@ def test_a_happy_crowd_is_positive_and_calms_down_when_it_is_silent() -> None:
 
 
 def test_weights_halve_with_time() -> None:
-    settings = MeterSettings(prior=0.0, viewer_cap=10.0)
-    meter = Meter("ada", settings)
+    meter = Meter("ada", MeterSettings(prior=0.0, viewer_cap=10.0))
     meter.add(chat(1), -1.0, START)
     meter.add(chat(2), 1.0, START + 25_000)
     assert meter.value == pytest.approx((1.0 - 0.5) / 1.5)
@@ -156,8 +155,7 @@ def test_readings_keep_their_distance_and_news_is_not_lost() -> None:
 
 
 def test_the_label_holds_on_to_itself() -> None:
-    settings = MeterSettings()
-    meter = Meter("ada", settings)
+    meter = Meter("ada")
     labels: list[str] = []
     for number in range(3_000):
         # The mood swings around the threshold itself.
@@ -208,6 +206,17 @@ def test_what_is_kept_is_bounded() -> None:
     assert not meter._voices
 
 
+def test_voices_are_bounded_and_the_forgotten_fade(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("understudy.mood.meter.MAX_VIEWERS", 2)
+    meter = Meter("ada")
+    for number in range(3):
+        meter.add(chat(number), 1.0, START)
+    assert list(meter._voices) == ["v1", "v2"]
+    before = meter.value
+    assert meter.take_back(removal("delete", message_id="m0"), START) == [(START, 1.0)]
+    assert meter.value == before
+
+
 def test_the_sample_stream_keeps_its_labels() -> None:
     events = [e for e in read_recording(sample_path()) if hasattr(e, "ts")]
     readings = list(mood_curve(events, Lexicon()))
@@ -221,6 +230,7 @@ def test_a_recording_without_chat_has_no_mood() -> None:
     assert list(mood_curve([], Lexicon())) == []
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 1.0), st.integers(0, 10_000))
 def test_one_spamming_viewer_moves_a_lively_room_little(worst: float, seed: int) -> None:
     rng = random.Random(seed)
@@ -283,6 +293,7 @@ class AnyChat(RuleBasedStateMachine):
 
 
 TestAnyChat = AnyChat.TestCase
+TestAnyChat.settings = settings(deadline=None)
 
 
 def test_the_clock_of_the_machine_is_of_the_same_kind() -> None:

@@ -55,7 +55,9 @@ def test_served_probabilities_are_those_of_scikit_learn(pipeline) -> None:
 
 
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=5))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_served_probabilities_are_the_same_for_any_text(pipeline, texts: list[str]) -> None:
     served = to_served(pipeline, LEXICON).probabilities(texts)
     assert numpy.abs(served - pipeline.predict_proba(texts)).max() < 1e-6

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from socket import create_server
+from socket import create_connection, create_server
 from typing import Any
 
 import pytest
@@ -31,14 +32,32 @@ def wire_server(folder: Path) -> Iterator[str]:
     pytest.importorskip("nx_27017", reason="the MongoDB wire-protocol server is missing")
     with create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "nx_27017.nx_27017", "--db", str(folder / "mongo.db")]
-    with (folder / "mongo.log").open("ab") as log:
-        process = subprocess.Popen([*command, "-p", str(port)], stdout=log, stderr=log)
+    # Its own files: by default all servers of a machine share one, and the second refuses.
+    files = [
+        f"--{option}={folder / name}"
+        for option, name in [("db", "mongo.db"), ("pid-file", "pid"), ("log-file", "log")]
+    ]
+    output = folder / "output"
+    with output.open("wb") as sink:
+        command = [sys.executable, "-m", "nx_27017.nx_27017", *files, "-p", str(port)]
+        process = subprocess.Popen(command, stdout=sink, stderr=sink)
     try:
+        _wait_for(process, port, output)
         yield f"mongodb://127.0.0.1:{port}/"
     finally:
         process.kill()
         process.wait()
+
+
+def _wait_for(process: "subprocess.Popen[bytes]", port: int, output: Path) -> None:
+    """Wait until the server takes connections."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, output.read_text(encoding="utf-8")
+        with contextlib.suppress(OSError), create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nx-27017 does not answer: {output.read_text(encoding='utf-8')}")
 
 
 class Gate:

@@ -56,6 +56,7 @@ def score(
     Example: understudy mood score "that jump was insane PogChamp"
     """
     from understudy.mood.classifier import LexiconClassifier
+    from understudy.mood.colour import colour_of, name_of
 
     settings = read_settings(config, data)
     texts = _lines_of_stdin() if text == "-" else [text]
@@ -66,7 +67,13 @@ def score(
         found = asyncio.run(by.label(texts))
     if as_json:
         rows = [
-            {"text": text, "label": sentiment.label, "score": round(sentiment.score, 4)}
+            {
+                "text": text,
+                "label": sentiment.label,
+                "score": round(sentiment.score, 4),
+                "mood": name_of(sentiment.score),
+                "colour": colour_of(sentiment.score),
+            }
             for text, sentiment in zip(texts, found, strict=True)
         ]
         print_json(rows)

@@ -1,7 +1,7 @@
 """The colour of a mood.
 
-Owns the palette and how colours between its steps are made. Does not own how a colour is shown
-(the overlay) nor how it is eased.
+Owns the palette and how colours between its steps are made. Does not own how a colour is shown,
+eased and tinted by the newest message (the overlay).
 
 From red over orange, grey and blue to violet, without green, so that people who see red and green
 alike can tell moods apart. Mixed in OKLab (B. Ottosson, 2020), in which equal steps look equal, and
@@ -43,15 +43,6 @@ def name_of(mood: float) -> str:
     return min(STEPS, key=lambda step: abs(step[0] - mood))[1]
 
 
-def influenced(mood: float, message: float, *, by: float = 0.15) -> float:
-    """The mood as one message tints it: moved towards the message's score, never across neutral.
-
-    `by` is the part of the way from the mood to the message.
-    """
-    tinted = mood + by * (message - mood)
-    return 0.0 if tinted * mood < 0 else tinted
-
-
 def _mix(one: _Lab, other: _Lab, part: float) -> _Lab:
     return _Lab(*(a + (b - a) * part for a, b in zip(one, other, strict=True)))
 
@@ -69,13 +60,8 @@ def _from_hex(colour: str) -> _Lab:
 
 
 def _to_hex(colour: _Lab) -> str:
-    """As `#rrggbb`; what no screen can show loses chroma until it can."""
-    chroma = 1.0
-    channels = _to_rgb(colour)
-    while not all(-1e-4 <= channel <= 1.0001 for channel in channels) and chroma > 0:
-        chroma -= 0.02
-        channels = _to_rgb(_Lab(colour.lightness, colour.a * chroma, colour.b * chroma))
-    return "#" + "".join(f"{round(_encoded(min(1, max(0, c))) * 255):02x}" for c in channels)
+    channels = (_encoded(min(1.0, max(0.0, channel))) for channel in _to_rgb(colour))
+    return "#" + "".join(f"{round(channel * 255):02x}" for channel in channels)
 
 
 def _to_rgb(colour: _Lab) -> tuple[float, float, float]:

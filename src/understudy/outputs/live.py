@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from understudy.bus import Bus, EventLog
-from understudy.events import ChatMessage, Event, encode
+from understudy.events import ChatMessage, Event, MoodReading, encode
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,8 @@ class LiveFeed:
         self.log: EventLog[LiveEvent] = EventLog(
             FEED_EVENTS, weigh=lambda entry: len(entry.data), max_weight=FEED_BYTES
         )
+        self.moods: dict[str, tuple[int, LiveEvent]] = {}
+        """The newest mood of each channel: who begins to watch must not wait for the next."""
         self._bus = bus
         self._subscription = bus.subscribe("live feed", capacity=FEED_EVENTS, lossless=True)
         self._task: asyncio.Task[None] | None = None
@@ -128,7 +130,10 @@ class LiveFeed:
                     logger.error("%s %s is not text: left out", type(event).__name__, event.id)
                     continue
                 is_private = isinstance(event, ChatMessage) and event.blocked
-                self.log.append(LiveEvent(event.channel, type(event), data, is_private))
+                entry = LiveEvent(event.channel, type(event), data, is_private)
+                seq = self.log.append(entry)
+                if isinstance(event, MoodReading):
+                    self.moods[event.channel] = (seq, entry)
 
 
 class LiveView:
@@ -150,6 +155,8 @@ class LiveView:
             self._seq = position
             return self.next_frame() or self._frame([])
         recent = self._feed.log.after(max(0, self._feed.log.last_seq - SNAPSHOT_EVENTS))
+        first = recent[0][0] if recent else 0
+        recent = [mood for mood in self._feed.moods.values() if mood[0] < first] + recent
         self._seq = self._feed.log.last_seq
         state = msgspec.json.encode(self._state())
         events = b",".join(entry.data for _, entry in recent if entry in self.interest)

@@ -138,5 +138,5 @@ class FeedbackBody(Body):
 class OverlayKeyBody(Body):
     """`POST /api/v1/overlay-keys`."""
 
-    overlay: Literal["chat"] = "chat"
+    overlay: Literal["chat", "mood"] = "chat"
     label: Annotated[Cleaned, Field(max_length=100)] = ""

@@ -12,10 +12,12 @@ from understudy.server.routes import (
     chat,
     feeds,
     health,
+    intake,
     openai,
     personas,
     rehearsals,
     sockets,
+    statistics,
 )
 from understudy.server.routes.pages import install_pages
 from understudy.server.services import Services
@@ -28,6 +30,8 @@ _ROUTERS = (
     approvals.router,  # before api, whose /actions/{action} would take its action
     api.router,
     rehearsals.router,
+    intake.router,
+    statistics.router,
     sockets.router,
     feeds.router,
 )

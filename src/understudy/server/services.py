@@ -13,6 +13,8 @@ from understudy.bus import Bus
 from understudy.config import Settings
 from understudy.engine.channels import Channels
 from understudy.engine.commands import Commands
+from understudy.engine.live_channels import LiveChannels
+from understudy.engine.live_statistics import LiveStatistics
 from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
 from understudy.engine.sessions import SessionManager
@@ -23,7 +25,9 @@ from understudy.safety.limits import RateLimiter
 from understudy.server.audience import Audiences
 from understudy.server.auth import Tickets
 from understudy.server.metrics import Metrics
+from understudy.sources.intake import Intake
 from understudy.sources.rehearsal import Rehearsals
+from understudy.sources.runner import SourceRunner
 from understudy.storage.chat_log import ChatArchive
 from understudy.storage.contexts import Contexts
 from understudy.storage.engine import Database
@@ -63,6 +67,10 @@ class Services:
     oneoffs: OneOffs
     approvals: Approvals
     channels: Channels
+    live: LiveChannels
+    sources: SourceRunner
+    intake: Intake
+    statistics: LiveStatistics
     feed: LiveFeed
     audiences: Audiences
     rehearsals: Rehearsals

@@ -241,6 +241,18 @@ async def test_a_reset_loses_what_was_on_its_way_and_nothing_else(scheme: str) -
         assert server.connections == 3
 
 
+async def test_a_hand_over_that_fails_is_tried_again(scheme: str) -> None:
+    script = Script(lines(400), rate=4_000, faults={100: "reconnect"})
+    async with TwitchIrcServer(script) as server, reading(url_of(server, scheme)) as reader:
+        for connection in (2, 3):
+            await server.until(lambda number=connection: server.connections == number)
+            # The old one goes on, and the next comes although it does.
+            server.strike("close")
+        await server.until(lambda: (server.connections, server.open_connections) == (4, 1))
+        await reader.until(lambda: "m-399" in reader.ids)
+        assert list(dict.fromkeys(reader.ids)) == [f"m-{number}" for number in range(400)]
+
+
 async def test_everything_at_once(scheme: str) -> None:
     faults: dict[int, Fault] = {500: "close", 1_000: "reconnect", 1_500: "close"}
     script = Script(lines(2_000), 6_000, faults, fragment=0.5, malformed=0.05, twice=0.02)

@@ -7,7 +7,7 @@ const PULL = 0.25;
 export const FURTHEST = 0.15;
 /** A mood with a side stays at least this far on it, as long as its value does. */
 const LEAST = 0.05;
-/** Where the neutral ends, as the meter's labels have it. */
+/** A message tints a neutral chat no further than this, unless its value is beyond already. */
 const NEUTRAL = 0.2;
 
 /**

@@ -30,6 +30,7 @@ export const REST: Shown = { value: 0, tone: 0, intensity: 0, label: "neutral", 
 export class MoodState {
   private reading: MoodEvent | null = null;
   private since = 0;
+  private messageSince = 0;
 
   /** Follows `channel`; when it is empty, the first that speaks until that one falls quiet. */
   constructor(private readonly channel = "") {}
@@ -37,6 +38,7 @@ export class MoodState {
   /** Takes in a reading of the time `at`; false when it is of a channel that is not followed. */
   apply(reading: MoodEvent, at: number): boolean {
     if (this.channel ? reading.channel !== this.channel : this.isTaken(reading, at)) return false;
+    if (!this.reading || tellsOfMessage(reading, this.reading)) this.messageSince = at;
     this.reading = reading;
     this.since = at;
     return true;
@@ -48,7 +50,7 @@ export class MoodState {
     const age = now - this.since;
     if (!reading || age >= QUIET_MS) return REST;
     const { value, label, intensity = 0, message = 0 } = reading;
-    const isNew = age < TINT_MS;
+    const isNew = now - this.messageSince < TINT_MS;
     const tone = isNew ? influenced(value, message, label) : value;
     return { value, tone, intensity, label, message: isNew ? message : null };
   }
@@ -56,13 +58,23 @@ export class MoodState {
   /** Milliseconds from `now` until something else is shown without a reading; null when never. */
   untilChange(now: number): number | null {
     if (!this.reading) return null;
-    const age = now - this.since;
-    if (age >= QUIET_MS) return null;
-    return (age < TINT_MS ? TINT_MS : QUIET_MS) - age;
+    const untilQuiet = this.since + QUIET_MS - now;
+    if (untilQuiet <= 0) return null;
+    const untilSettled = this.messageSince + TINT_MS - now;
+    return untilSettled > 0 ? untilSettled : untilQuiet;
   }
 
   private isTaken(reading: MoodEvent, at: number): boolean {
     const followed = this.reading;
     return !!followed && followed.channel !== reading.channel && at - this.since < QUIET_MS;
   }
+}
+
+/** Readings also come while nobody writes, because a mood fades; those repeat the last message. */
+function tellsOfMessage(reading: MoodEvent, before: MoodEvent): boolean {
+  return (
+    reading.channel !== before.channel ||
+    (reading.message ?? 0) !== (before.message ?? 0) ||
+    (reading.count ?? 0) > (before.count ?? 0)
+  );
 }

@@ -86,10 +86,8 @@ class TwitchIrc:
                 try:
                     await self._read_on(publish)
                 except LinkError as error:
-                    wait = self._next_wait(begun)
-                    self._trouble = f"Twitch's chat is not read: {error}; it is tried again"
-                    logger.warning("%s in %.1f s", self._trouble, wait)
-                    await asyncio.sleep(wait)
+                    self._tell(error)
+                    await asyncio.sleep(self._next_wait(begun))
         finally:
             if self._session is not None:
                 await self._session.close()
@@ -115,10 +113,11 @@ class TwitchIrc:
             while not session.retired:
                 try:
                     events = await session.read()
-                except LinkError:
+                except LinkError as error:
                     await session.close()
                     if successor is None:
                         raise
+                    self._tell(error)
                     break
                 for event in events:
                     await publish(event)
@@ -136,23 +135,40 @@ class TwitchIrc:
             raise
 
     async def _prepare(self, old: IrcSession) -> "_Successor":
-        """A new session that has joined, and the chat it has read meanwhile."""
+        """A new session that has joined, and the chat that was read meanwhile.
+
+        What an attempt that failed has read is kept: the old connection may have ended before.
+        """
+        held: list[ChatEvent] = []
+        begun = old.begun
+        while True:
+            await asyncio.sleep(self._next_wait(begun))
+            begun = asyncio.get_running_loop().time()
+            try:
+                session = await self._open()
+                await self._hold(session, held, old)
+            except LinkError as error:
+                logger.warning("Twitch's chat cannot be taken over: %s; it is tried again", error)
+            else:
+                return session, held
+
+    async def _hold(self, session: IrcSession, held: list[ChatEvent], old: IrcSession) -> None:
+        """Read `session` into `held` until all of its channels have answered, or time is up.
+
+        From there on `old` need not be read.
+        """
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(self._next_wait(old.begun))
         timing = self._timing
         joining = len(self.channels) / timing.joins * timing.join_window
         deadline = clock() + timing.join_again_after + joining
-        session = await self._open()
-        held: list[ChatEvent] = []
         try:
             while not session.settled and len(held) < HELD_EVENTS and clock() < deadline:
                 held += await session.read()
+            with suppress(LinkError):
+                await old.mark()
         except BaseException:
             await session.close()
             raise
-        with suppress(LinkError):
-            await old.mark()
-        return session, held
 
     async def _open(self) -> IrcSession:
         link = await open_link(self._url, self._timing.connect_within)
@@ -164,6 +180,10 @@ class TwitchIrc:
             await session.close()
             raise
         return session
+
+    def _tell(self, error: LinkError) -> None:
+        self._trouble = f"Twitch's chat is not read: {error}; it is tried again"
+        logger.warning("%s", self._trouble)
 
     def _next_wait(self, begun: float) -> float:
         """Seconds to wait: longer each time, anew after a connection that lasted."""

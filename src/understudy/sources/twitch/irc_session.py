@@ -210,8 +210,8 @@ class IrcSession:
     def _note_room(self, message: IrcMessage) -> None:
         channel = message.params[0].lstrip("#").lower() if message.params else ""
         if channel not in self._channels:
-            if message.command == "NOTICE":
-                logger.warning("Twitch says: %s", message.params[-1] if message.params else "")
+            if message.command == "NOTICE" and message.params:
+                logger.warning("Twitch says: %s", message.params[-1])
         elif message.command == "PART":
             self.joined.discard(channel)
         elif message.command == "NOTICE":

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import NamedTuple
 
+from understudy.app.live_chat import LiveChat
 from understudy.brains.budget import Budget
 from understudy.brains.choice import Choice, choose
 from understudy.brains.prices import load_prices
@@ -78,6 +79,8 @@ class Application:
         """Start everything in order; what was started is stopped again when a step fails."""
         try:
             self._services = await self._start()
+            # Last, because from here on events come.
+            await self._live.start()
         except BaseException:
             await self._exit.aclose()
             raise
@@ -91,6 +94,7 @@ class Application:
     async def quiesce(self) -> None:
         """Take no more work and end what is under way, each reply with its end frame."""
         services = self.services
+        await services.sources.close()
         await asyncio.gather(
             services.rehearsals.close(), services.turns.close(), services.oneoffs.close()
         )
@@ -156,6 +160,8 @@ class Application:
         oneoffs = build.oneoffs(router)
         metrics.watch(turns, oneoffs, log, bus)
         channels = Channels()
+        live = self._live = LiveChat(settings, database, bus, channels, sessions, turns)
+        self._exit.push_async_callback(live.close)
         services = Services(
             settings=settings,
             secret=load_secret(settings),
@@ -175,12 +181,16 @@ class Application:
             oneoffs=oneoffs,
             approvals=approvals,
             channels=channels,
+            live=live.channels,
+            sources=live.sources,
+            intake=live.intake,
+            statistics=live.statistics,
             feed=ground.feed,
             audiences=Audiences(ground.feed),
             rehearsals=_rehearsals(settings, channels, build, bus),
             limits=_limits(settings),
             metrics=metrics,
-            problems=partial(_problems, ground, servers),
+            problems=partial(_problems, ground, servers, live),
             ready=partial(_ready, database, log),
         )
         self._exit.push_async_callback(self._quiesce_once)
@@ -335,11 +345,11 @@ async def _flush(log: LogWriter) -> None:
         logger.error("%s", error)
 
 
-def _problems(ground: _Ground, servers: McpServers) -> list[str]:
+def _problems(ground: _Ground, servers: McpServers, live: LiveChat) -> list[str]:
     """What the operator should look at, one sentence each."""
     personas = [f"{file}: {problem}" for file, problem in ground.personas.problems.items()]
     log = [ground.log.stats.last_error] if ground.log.stats.last_error else []
-    return [*personas, *log, *ground.router.problems(), *servers.problems()]
+    return [*personas, *log, *ground.router.problems(), *servers.problems(), *live.problems()]
 
 
 async def _ready(database: Database, log: LogWriter) -> dict[str, str]:
