@@ -169,9 +169,9 @@ async def behind_gate(url: str) -> AsyncGenerator[MongoServer]:
     gate = Gate(host, int(port))
     await gate.open()
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, tz_aware=True)
-    server = MongoServer(url, gate, client)
-    known = await server.progress.distinct("_id")
     try:
+        server = MongoServer(url, gate, client)
+        known = await server.progress.distinct("_id")
         yield server
         await server.progress.delete_many({"_id": {"$nin": known}})
     finally:
