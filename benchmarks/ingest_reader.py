@@ -1,12 +1,13 @@
 """The process that `ingest.py` measures: the whole application, fed by the reader of Twitch's chat.
 
     python -m benchmarks.ingest_reader URL EVENTS [--archive] [--warm N]
-    python -m benchmarks.ingest_reader --parse LINES
+    python -m benchmarks.ingest_reader --parse LINES | --wake-ups RATE
 
 Reads until EVENTS different events have been handed on and are durable, then prints a JSON object;
 what comes before the first N events does not count. Events go through the filter and the director
 of their channel; with `--archive` they go straight to the bus. With `--parse` the lines of a file
-are turned into events, and how many a CPU second takes is printed.
+are turned into events, and how many a CPU second takes is printed. With `--wake-ups` an empty loop
+wakes up RATE times a second, and the share of a core that this takes is printed.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from understudy.storage.log_writer import Entry, LogWriter
 from understudy.storage.rows import ChatRow, ModerationRow, StreamEventRow
 
 PASSES = 3
+NAPPING = 5.0
 PATIENCE = 120
 """Seconds after which events that have not come are taken for lost."""
 
@@ -135,6 +137,14 @@ def parse_rate(path: Path) -> float:
     return PASSES * len(lines) / (time.process_time() - started)
 
 
+async def wake_ups(rate: float) -> float:
+    """The share of a core that an event loop takes which has nothing to do, but often."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(int(NAPPING * rate)):
+        await asyncio.sleep(1 / rate)
+    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", nargs="?", default="")
@@ -143,7 +153,11 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=0)
     parser.add_argument("--data", type=Path, help="folder for the database; it stays")
     parser.add_argument("--parse", type=Path)
+    parser.add_argument("--wake-ups", type=float)
     given = parser.parse_args()
+    if given.wake_ups:
+        print(asyncio.run(wake_ups(given.wake_ups)))
+        return
     if given.parse:
         print(parse_rate(given.parse))
         return

@@ -28,6 +28,7 @@ from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
 from understudy.engine.reply import EMOTIONS, ReplyStream
 from understudy.engine.sessions import SessionManager
+from understudy.engine.statistics import EmoteReader, with_known_emotes
 from understudy.engine.tools.approvals import Approvals
 from understudy.engine.tools.base import Caller, Tool, ToolRecord
 from understudy.engine.tools.builtin import own_tools
@@ -36,6 +37,8 @@ from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turn import Outcome
 from understudy.engine.turns import Publish, Turns
 from understudy.events import Reply
+from understudy.mood.tokens import TokenReader
+from understudy.mood.word_lists import built_in_lists
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
 from understudy.safety.moderation import OutputFilter
@@ -44,12 +47,14 @@ from understudy.server.auth import load_secret
 from understudy.server.metrics import Metrics
 from understudy.server.services import Limits, Services
 from understudy.sources.rehearsal import RehearsalParts, Rehearsals
+from understudy.sources.twitch.chat import emotes_of
 from understudy.storage.chat_log import ChatArchive
 from understudy.storage.contexts import Contexts
 from understudy.storage.engine import Database
 from understudy.storage.errors import StorageError
 from understudy.storage.experiences import Experiences, RatedAnswer
 from understudy.storage.log_writer import LogWriter
+from understudy.storage.mongo import MongoArchive
 from understudy.storage.overlay_keys import OverlayKeys
 from understudy.storage.sessions import Sessions
 from understudy.storage.usage import UsageDays
@@ -108,6 +113,7 @@ class Application:
             raise SettingsError("bus.url is not supported yet: leave it empty")
         database = await Database.open(settings.database_url)
         self._exit.push_async_callback(database.close)
+        mongo = self._open_mongo(database)
         log = LogWriter(database, queue_rows=settings.storage.queue_rows)
         await log.start()
         self._exit.push_async_callback(_flush, log)
@@ -123,7 +129,18 @@ class Application:
         self._own(personas.watch, "persona watcher")
         recall = _recall_from(Experiences(database))
         choice, router = await self._open_brain(database, recall)
-        return self._wire(_Ground(database, log, bus, feed, personas, recall, choice, router))
+        ground = _Ground(database, log, bus, feed, personas, recall, choice, router, mongo)
+        return self._wire(ground)
+
+    def _open_mongo(self, database: Database) -> MongoArchive | None:
+        """The copy of the chat in MongoDB, if it is asked for; it is closed after the log."""
+        url = self.settings.mongo.url.get_secret_value()
+        if not url:
+            return None
+        mongo = MongoArchive(url, database)
+        mongo.start()
+        self._exit.push_async_callback(mongo.close)
+        return mongo
 
     async def _open_brain(self, database: Database, recall: Recall) -> tuple[Choice, Router]:
         """The brain that answers, with what was spent before."""
@@ -160,7 +177,8 @@ class Application:
         oneoffs = build.oneoffs(router)
         metrics.watch(turns, oneoffs, log, bus)
         channels = Channels()
-        live = self._live = LiveChat(settings, database, bus, channels, sessions, turns)
+        emotes = with_known_emotes(emotes_of, TokenReader(built_in_lists()).is_emote)
+        live = self._live = LiveChat(settings, database, bus, channels, sessions, turns, emotes)
         self._exit.push_async_callback(live.close)
         services = Services(
             settings=settings,
@@ -187,7 +205,7 @@ class Application:
             statistics=live.statistics,
             feed=ground.feed,
             audiences=Audiences(ground.feed),
-            rehearsals=_rehearsals(settings, channels, build, bus),
+            rehearsals=_rehearsals(settings, channels, build, bus, emotes),
             limits=_limits(settings),
             metrics=metrics,
             problems=partial(_problems, ground, servers, live),
@@ -229,6 +247,7 @@ class _Ground(NamedTuple):
     recall: Recall
     choice: Choice
     router: Router
+    mongo: MongoArchive | None
 
 
 class _TurnBuilder:
@@ -311,7 +330,11 @@ def _toolbox(
     async def began(caller: Caller) -> int | None:
         return (await sessions.get(caller.session)).created_at if caller.session else None
 
-    own = own_tools(settings.tools.time_zone, chat, began) if settings.tools.builtin else ()
+    own = (
+        own_tools(settings.tools.time_zone, chat, began, bots=settings.director.bots)
+        if settings.tools.builtin
+        else ()
+    )
 
     def tools() -> list[Tool]:
         return [*own, *servers.tools()]
@@ -320,7 +343,11 @@ def _toolbox(
 
 
 def _rehearsals(
-    settings: Settings, channels: Channels, build: _TurnBuilder, bus: Bus
+    settings: Settings,
+    channels: Channels,
+    build: _TurnBuilder,
+    bus: Bus,
+    emotes: EmoteReader,
 ) -> Rehearsals:
     async def settled() -> None:
         await bus.drained()
@@ -333,6 +360,7 @@ def _rehearsals(
         publish=bus.publish,
         settled=settled,
         make_turns=build.for_rehearsal,
+        emotes_of=emotes,
     )
     return Rehearsals(parts, settings.data_dir / "rehearsals")
 
@@ -349,7 +377,9 @@ def _problems(ground: _Ground, servers: McpServers, live: LiveChat) -> list[str]
     """What the operator should look at, one sentence each."""
     personas = [f"{file}: {problem}" for file, problem in ground.personas.problems.items()]
     log = [ground.log.stats.last_error] if ground.log.stats.last_error else []
-    return [*personas, *log, *ground.router.problems(), *servers.problems(), *live.problems()]
+    mongo = ground.mongo.problems() if ground.mongo else []
+    models = [*ground.router.problems(), *servers.problems()]
+    return [*personas, *log, *mongo, *models, *live.problems()]
 
 
 async def _ready(database: Database, log: LogWriter) -> dict[str, str]:

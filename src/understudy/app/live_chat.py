@@ -11,6 +11,7 @@ from understudy.engine.channels import Channels
 from understudy.engine.live_channels import ChannelRefused, LiveChannels
 from understudy.engine.live_statistics import LiveStatistics
 from understudy.engine.sessions import SessionManager
+from understudy.engine.statistics import EmoteReader
 from understudy.engine.turns import Turns
 from understudy.events import Event
 from understudy.mood.channel_words import ChannelWords
@@ -28,14 +29,13 @@ from understudy.sources.runner import SourceRunner
 from understudy.sources.twitch.irc import TwitchIrc
 from understudy.sources.youtube import YouTubeApi, YouTubeChat
 from understudy.storage.engine import Database
-from understudy.storage.mongo import MongoArchive
 from understudy.storage.mood import MoodRollups
 
 logger = logging.getLogger(__name__)
 
 
 class LiveChat:
-    """Sources, the mood, the statistics and the copy in MongoDB; `start` it, `close` it."""
+    """Sources, the mood and the statistics; `start` it, `close` it."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class LiveChat:
         channels: Channels,
         sessions: SessionManager,
         turns: Turns,
+        emotes_of: EmoteReader,
     ) -> None:
         """Raises `SettingsError` for a source that cannot be set up as it is."""
         self._settings = settings
@@ -55,12 +56,10 @@ class LiveChat:
         self.channels = LiveChannels(channels, self._make_channel)
         self.intake = Intake(self.publish)
         self.sources = SourceRunner(_sources(settings), self.publish)
-        self.statistics = LiveStatistics(bus, bots=settings.director.bots)
+        self.statistics = LiveStatistics(bus, emotes_of=emotes_of, bots=settings.director.bots)
         self._words = ChannelWords(settings.data_dir / "mood")
         self._history = MoodHistory(MoodRollups(database))
         self._mood = _mood(settings, bus, self._words, self._history)
-        url = settings.mongo.url.get_secret_value()
-        self._mongo = MongoArchive(url, database) if url else None
 
     async def start(self) -> None:
         """Begin to follow the chat, then to read it."""
@@ -71,9 +70,6 @@ class LiveChat:
             self._exit.push_async_callback(self._history.close)
             self._mood.start()
             self._exit.push_async_callback(self._mood.close)
-        if self._mongo is not None:
-            self._mongo.start()
-            self._exit.push_async_callback(self._mongo.close)
         for name in self._settings.twitch.channels:
             await self.channels.open(name.lower().lstrip("#"))
         self.sources.start()
@@ -85,8 +81,7 @@ class LiveChat:
 
     def problems(self) -> list[str]:
         """What the operator should look at, one sentence each."""
-        mongo = self._mongo.problems() if self._mongo else []
-        return [*self.sources.problems(), *mongo, *self._words.problems.values()]
+        return [*self.sources.problems(), *self._words.problems.values()]
 
     async def publish(self, event: Event) -> None:
         """Hand an event of a source to its channel."""

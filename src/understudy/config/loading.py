@@ -30,6 +30,8 @@ ALIASES = {
 }
 """Names of the source documents that stay valid, and the keys they set."""
 
+_MONGO_SCHEMES = ("mongodb://", "mongodb+srv://")
+
 
 class SettingsError(Exception):
     """A setting is unknown or bad; the message is one sentence that names key and source."""
@@ -97,7 +99,7 @@ def _read_env_file(env_file: Path) -> dict[str, str]:
 def _from_env(env: Mapping[str, str], source: str) -> Values:
     values: Values = {}
     for name, key in ALIASES.items():
-        if env.get(name):
+        if env.get(name) and _is_ours(name, env[name]):
             values[key] = (env[name], f"{name} in {source}")
     for name, value in env.items():
         if not name.startswith(ENV_PREFIX) or "__" not in name:
@@ -105,6 +107,11 @@ def _from_env(env: Mapping[str, str], source: str) -> Values:
         section, _, key = name.removeprefix(ENV_PREFIX).partition("__")
         values[f"{section}.{key}".lower()] = (value, f"{name} in {source}")
     return values
+
+
+def _is_ours(name: str, value: str) -> bool:
+    """Other programs use the name `DB_CONNECTION_STRING` for databases of other kinds."""
+    return name != "DB_CONNECTION_STRING" or value.startswith(_MONGO_SCHEMES)
 
 
 def _validate(values: Values) -> Settings:

@@ -21,6 +21,7 @@ from understudy.engine.channel import Channel, StreamInput
 from understudy.engine.channels import Channels
 from understudy.engine.clock import Clock, ScaledClock, SimulatedClock
 from understudy.engine.sessions import SessionEnded, SessionManager
+from understudy.engine.statistics import EmoteReader, no_emotes
 from understudy.engine.turns import Turns
 from understudy.events import Event, new_id
 from understudy.safety.moderation import InputFilter
@@ -69,6 +70,7 @@ class RehearsalParts(msgspec.Struct, frozen=True):
     publish: Callable[[Event], Awaitable[None]]
     settled: Callable[[], Awaitable[None]]
     make_turns: Callable[[Clock, Callable[[Event], Awaitable[None]], int, bool], Turns]
+    emotes_of: EmoteReader = no_emotes
 
 
 class Rehearsal:
@@ -91,7 +93,7 @@ class Rehearsal:
         self._channels: dict[str, Channel] = {}
         # In simulated time: the channels where something falls due, and when.
         self._due: dict[str, int] = {}
-        self._report = RehearsalReport()
+        self._report = RehearsalReport(parts.emotes_of, parts.settings.director.bots)
 
     def stop(self) -> None:
         """End the playing at the next event; an upload that was not played is thrown away."""

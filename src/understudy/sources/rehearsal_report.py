@@ -5,8 +5,12 @@ events happen (`rehearsal`).
 """
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
+from understudy.engine.statistics import ChannelStatistics, EmoteReader, no_emotes
 from understudy.events import (
     ChatMessage,
     Decision,
@@ -24,7 +28,11 @@ REPORTED_BAD_LINES = 100
 class RehearsalReport:
     """Counts and keeps what the report tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, emotes_of: EmoteReader = no_emotes, bots: Collection[str] = ()) -> None:
+        """`bots` are logins that the statistics of the chat leave out."""
+        self._emotes_of = emotes_of
+        self._bots = frozenset(bots)
+        self._chat: dict[str, ChannelStatistics] = {}
         self.channels: list[str] = []
         self._span: tuple[int, int] | None = None
         self._kinds: Counter[str] = Counter()
@@ -49,6 +57,8 @@ class RehearsalReport:
                 self._kinds[type(event).__name__] += 1
                 first, last = self._span or (event.ts, event.ts)
                 self._span = (min(first, event.ts), max(last, event.ts))
+                if isinstance(event, ChatMessage):
+                    self._count(event)
             case _:
                 pass
 
@@ -65,6 +75,10 @@ class RehearsalReport:
             "channels": self.channels,
             "stream_seconds": (last - first) / 1000,
             "events": dict(sorted(self._kinds.items())),
+            "chat": {
+                channel: msgspec.to_builtins(statistics.totals())
+                for channel, statistics in self._chat.items()
+            },
             "bad_line_count": self._bad_count,
             "bad_lines": self._bad_lines,
             "decisions": {
@@ -77,6 +91,14 @@ class RehearsalReport:
                 for message, action, reason in self._fates
             ],
         }
+
+    def _count(self, message: ChatMessage) -> None:
+        statistics = self._chat.get(message.channel)
+        if statistics is None:
+            statistics = self._chat[message.channel] = ChannelStatistics(
+                message.channel, emotes_of=self._emotes_of, ignored=self._bots
+            )
+        statistics.note(message, message.ts)
 
     def _note_reply(self, reply: Reply) -> None:
         self._replies.append(
