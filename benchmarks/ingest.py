@@ -2,13 +2,14 @@
 
 - Parsing: lines a CPU second that become events, ours and tmi.js's whole client (`handleMessage`
   with one listener), on the same lines, taking turns. Goal: 1.8 times tmi.js.
-- Storing: a fake Twitch on one core, the whole application on the other, until every message is
-  durable (SQLite, synchronous=FULL), straight to the archive and with filter and director. Beside
-  it the seed's loop: tmi.js, a log line and two inserts a message that nobody awaits, into a
-  stand-in for MongoDB that acknowledges at once and keeps nothing, so its figure is an upper bound.
-  Goals: 15,000 a CPU second to the archive and 10 times the loop; p99 from receipt to disk below
-  200 ms at 5,000 a second; below 5 % of a core at 300 a second, where an empty event loop that
-  wakes up 300 times a second is measured beside it: on some machines that alone takes as much.
+- Storing: a fake Twitch on one core, what is measured on the other, until every message is durable
+  (SQLite, synchronous=FULL): the reader, bus, archive and log alone, and the whole application,
+  which also filters, decides, answers, counts and reads the mood. Beside it the seed's loop:
+  tmi.js, a log line and two inserts a message that nobody awaits, into a stand-in for MongoDB that
+  acknowledges at once and keeps nothing, so its figure is an upper bound. Goals: 15,000 a CPU
+  second into the store and 10 times the loop; p99 from receipt to disk below 200 ms at 5,000 a
+  second; below 5 % of a core at 300 a second. An empty event loop that wakes up 300 times a second
+  is measured beside the last: on some machines that alone takes as much.
 - Faults: 10,000 lines at 1,000 a second with closes, reconnects, fragments inside characters, bad
   lines and duplicates. Goal: everything stored once, in order, with the fields that were sent.
 
@@ -150,7 +151,7 @@ def storing(cores: Cores, modules: Path, folder: Path, sizes: Sizes) -> Iterator
     seed = seed_rate(cores, modules, folder, sizes.seed)
     lines = list(corpus(sizes.stored))
     events = sum(bool(said.kind) for said in lines)
-    for what, options in (("archive", ["--archive"]), ("archive, filter, director", [])):
+    for what, options in (("reader, archive, log", ["--archive"]), ("whole application", [])):
         with cores.twitch(lines, folder) as port:
             got = ingest(cores, port, events, "--warm", str(sizes.warm), *options)
         rate = got["stored"] / got["cpu"]
@@ -170,7 +171,7 @@ def pacing(cores: Cores, folder: Path, sizes: Sizes) -> Iterator[Row]:
     for rate in (5_000, 300):
         lines = list(corpus(int((sizes.seconds + 2) * rate)))
         events = sum(bool(said.kind) for said in lines)
-        for what, options in (("archive", ["--archive"]), ("archive, filter, director", [])):
+        for what, options in (("reader, archive, log", ["--archive"]), ("whole application", [])):
             with cores.twitch(lines, folder, rate) as port:
                 got = ingest(cores, port, events, "--warm", str(2 * rate), *options)
             share, p99 = got["cpu"] / got["wall"], got["p99"]

@@ -4,10 +4,10 @@
     python -m benchmarks.ingest_reader --parse LINES | --wake-ups RATE
 
 Reads until EVENTS different events have been handed on and are durable, then prints a JSON object;
-what comes before the first N events does not count. Events go through the filter and the director
-of their channel; with `--archive` they go straight to the bus. With `--parse` the lines of a file
-are turned into events, and how many a CPU second takes is printed. With `--wake-ups` an empty loop
-wakes up RATE times a second, and the share of a core that this takes is printed.
+the first N do not count. The events go through the whole application; with `--archive` it is only
+the reader, the bus, the archive and the log, as the application builds them. With `--parse` the
+lines of a file are turned into events, and how many a CPU second takes is printed. With
+`--wake-ups` an empty loop wakes up RATE times a second, and its share of a core is printed.
 """
 
 import argparse
@@ -16,23 +16,23 @@ import gc
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-import understudy.app
 from benchmarks.ingest_corpus import CHANNELS
 from understudy.app import Application
 from understudy.bus import Bus
 from understudy.config import Settings
+from understudy.engine.archive import Archive
 from understudy.engine.channel import Channel, StreamInput
 from understudy.events import Event
-from understudy.server.services import Services
 from understudy.sources.twitch.chat import event_of
 from understudy.sources.twitch.irc import TwitchIrc
 from understudy.sources.twitch.irc_message import parse
+from understudy.storage.engine import Database
 from understudy.storage.log_writer import Entry, LogWriter
 from understudy.storage.rows import ChatRow, ModerationRow, StreamEventRow
 
@@ -52,17 +52,20 @@ class Measured(msgspec.Struct):
     stored: int
 
 
-class TimedLog(LogWriter):
-    """The application's log, which notes when each event became durable."""
+def note_durable() -> dict[str, float]:
+    """When each event became durable, from now on: the log's acknowledgement is watched."""
+    durable: dict[str, float] = {}
+    acknowledge = LogWriter._acknowledge
 
-    durable: dict[str, float]
-
-    def _acknowledge(self, batch: Sequence[Entry]) -> None:
+    def noting(log: LogWriter, batch: Sequence[Entry]) -> None:
         now = time.perf_counter()
         for row, _ in batch:
             if isinstance(row, ChatRow | StreamEventRow | ModerationRow):
-                self.durable[row.event.id] = now
-        super()._acknowledge(batch)
+                durable[row.event.id] = now
+        acknowledge(log, batch)
+
+    LogWriter._acknowledge = noting
+    return durable
 
 
 class Ingest:
@@ -79,29 +82,50 @@ class Ingest:
         self._bus = Bus()
 
     async def run(self, url: str, data: Path) -> Measured:
-        settings = Settings.model_validate(
-            {"server": {"data_dir": str(data)}, "brain": {"provider": "scripted"}}
-        )
-        understudy.app.LogWriter = TimedLog
-        TimedLog.durable = {}
-        async with Application(settings) as application:
-            services = application.services
-            await self._open_channels(services)
+        durable = note_durable()
+        async with self._store(data) if self._straight else self._application(data) as log:
             source = TwitchIrc(CHANNELS, url)
             task = asyncio.create_task(source.run(self.publish), name="source")
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self.all_here.wait()
-            await services.bus.drained()
-            await services.log.flushed()
+            await self._bus.drained()
+            await log.flushed()
             wall, cpu = time.perf_counter() - self.begun[0], time.process_time() - self.begun[1]
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        durable = TimedLog.durable
         late = list(self.arrived.items())[self._warm :]
         waits = sorted(durable[event] - at for event, at in late if event in durable)
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return Measured(wall, cpu, waits[len(waits) * 99 // 100] * 1000, rss, len(waits))
+
+    @asynccontextmanager
+    async def _store(self, data: Path) -> AsyncIterator[LogWriter]:
+        """Bus, archive, log and database as the application has them, and nothing else."""
+        database = await Database.open(f"sqlite+aiosqlite:///{data}/understudy.db")
+        log = LogWriter(database)
+        await log.start()
+        archive = Archive(self._bus, log)
+        archive.start()
+        yield log
+        await archive.close()
+        await log.close()
+        await database.close()
+
+    @asynccontextmanager
+    async def _application(self, data: Path) -> AsyncIterator[LogWriter]:
+        settings = Settings.model_validate(
+            {"server": {"data_dir": str(data)}, "brain": {"provider": "scripted"}}
+        )
+        async with Application(settings) as application:
+            services = application.services
+            self._bus = services.bus
+            for name in CHANNELS:
+                channel = Channel(name, settings, services.turns, services.bus.publish)
+                await services.channels.add(channel)
+                await services.sessions.get_or_create(channel.session, "chat", "default")
+                self._channels[name] = channel
+            yield services.log
 
     async def publish(self, event: Event) -> None:
         if len(self.arrived) == self._warm:
@@ -114,14 +138,6 @@ class Ingest:
             await self._channels[event.channel].receive(event)
         if len(self.arrived) == self._count:
             self.all_here.set()
-
-    async def _open_channels(self, services: Services) -> None:
-        self._bus = services.bus
-        for name in CHANNELS:
-            channel = Channel(name, services.settings, services.turns, services.bus.publish)
-            await services.channels.add(channel)
-            await services.sessions.get_or_create(channel.session, "chat", "default")
-            self._channels[name] = channel
 
 
 def parse_rate(path: Path) -> float:

@@ -166,19 +166,20 @@ class TwitchIrcServer:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def strike(self, fault: Fault) -> None:
-        """Let `fault` happen now to every connection that has not been asked to leave."""
-        struck = [c for c in self._open if not c.leaving]
-        for connection in struck:
-            if fault.startswith("reconnect"):
-                connection.leaving = True
-                connection.write([":tmi.twitch.tv RECONNECT"])
+    def strike(self, fault: Fault, connection: int = 0) -> None:
+        """Let `fault` happen now to one connection, or to all; none is asked to leave twice."""
+        for struck in list(self._open):
+            if connection not in {0, struck.number}:
+                continue
+            if fault.startswith("reconnect") and not struck.leaving:
+                struck.write([":tmi.twitch.tv RECONNECT"])
+                struck.leaving = True
             if fault in {"close", "reconnect_close"}:
-                connection.close()
+                struck.close()
             elif fault == "reset":
-                connection.reset()
+                struck.reset()
             elif fault == "stall":
-                connection.over = connection.stalled = True
+                struck.over = struck.stalled = True
 
     def opened(self, connection: "_Connection") -> int:
         self.connections += 1
@@ -345,6 +346,8 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it in good order: what was said arrives."""
+        if self.over:
+            return
         self._flush()
         self.over = True
         if self._websocket is not None:

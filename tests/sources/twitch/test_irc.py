@@ -247,7 +247,7 @@ async def test_a_hand_over_that_fails_is_tried_again(scheme: str) -> None:
         for connection in (2, 3):
             await server.until(lambda number=connection: server.connections == number)
             # The old one goes on, and the next comes although it does.
-            server.strike("close")
+            server.strike("close", connection)
         await server.until(lambda: (server.connections, server.open_connections) == (4, 1))
         await reader.until(lambda: "m-399" in reader.ids)
         assert list(dict.fromkeys(reader.ids)) == [f"m-{number}" for number in range(400)]
