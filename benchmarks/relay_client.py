@@ -9,6 +9,7 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 _END = b"\r\n0\r\n\r\n"
 _WORD = b"word"
@@ -50,7 +51,7 @@ class Viewer(asyncio.Protocol):
         self._tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._conclude(ok=False)
@@ -60,11 +61,11 @@ class Viewer(asyncio.Protocol):
         self._done = asyncio.get_running_loop().create_future()
         self._answer = answer = Answer(number, time.monotonic_ns())
         self._tail = b""
-        self.transport.write(request)  # type: ignore[attr-defined]
+        self.transport.write(request)
         try:
             await asyncio.wait_for(self._done, ANSWER_SECONDS)
         except TimeoutError:
-            self.transport.abort()  # type: ignore[attr-defined]
+            self.transport.abort()
         return answer
 
     def data_received(self, data: bytes) -> None:
@@ -73,7 +74,7 @@ class Viewer(asyncio.Protocol):
             return
         if not self._tail and b" 200 " not in data[:16]:
             self._conclude(ok=False)
-            self.transport.abort()  # type: ignore[attr-defined]
+            self.transport.abort()
             return
         window = self._tail + data
         words = window.count(_WORD) - self._tail.count(_WORD)
@@ -107,12 +108,12 @@ async def run_load(
         await asyncio.sleep(RAMP_SECONDS * index / viewers)
         viewer = None
         while loop.time() < end:
-            if viewer is None or viewer.transport.is_closing():  # type: ignore[attr-defined]
+            if viewer is None or viewer.transport.is_closing():
                 _, viewer = await loop.create_connection(lambda: Viewer(load), "127.0.0.1", port)
             number = next(numbers)
             load.answers.append(await viewer.ask(write(index, number), number))
         if viewer is not None:
-            viewer.transport.abort()  # type: ignore[attr-defined]
+            viewer.transport.abort()
 
     async def watch() -> None:
         await asyncio.sleep(2 * RAMP_SECONDS)

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 IDLE_GOAL_KIB = 30
 SHARE_GOAL = 0.8
@@ -108,9 +109,9 @@ class Viewer(asyncio.Protocol):
         self._awaited: tuple[int, asyncio.Future[None]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         key = base64.b64encode(os.urandom(16)).decode()
-        transport.write(  # type: ignore[attr-defined]
+        self.transport.write(
             f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
             "Sec-WebSocket-Version: 13\r\n\r\n".encode()
@@ -221,7 +222,7 @@ async def started(name: str) -> AsyncIterator[Server]:
 
 def close(viewers: list[Viewer]) -> None:
     for viewer in viewers:
-        viewer.transport.abort()  # type: ignore[attr-defined]
+        viewer.transport.abort()
 
 
 # --- what is measured
@@ -259,7 +260,7 @@ async def stalled(name: str) -> tuple[int, float]:
     async with started(name) as server:
         viewers = await server.viewers(20)
         before = server.memory()
-        viewers[0].transport.pause_reading()  # type: ignore[attr-defined]
+        viewers[0].transport.pause_reading()
         reading = viewers[1:]
         peak = before
         for number in range(1, STALLED_MESSAGES + 1):

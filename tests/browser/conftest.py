@@ -56,11 +56,15 @@ async def server(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 @pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page that must not print an error, whatever the test does with it."""
+async def page(browser: Browser, server: Running) -> AsyncIterator[Page]:
+    """A page that must not print an error, whatever the test does with it.
+
+    It is closed before the server: a page whose server is gone cannot but complain.
+    """
     opened = await browser.new_page(viewport=WIDE, color_scheme="dark")
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     yield opened
     assert errors == []
+    await opened.close()

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.client.cutting_proxy import cutting
-from tests.server.wire import PATIENT, SECRET, token, until
+from tests.server.wire import PATIENT, SECRET, token
 from tests.serving import Running, running, settings_for
 from tests.stepped_brain import SteppedBrain
+from tests.waiting import until
 from understudy.client import (
     AsyncClient,
     Backoff,

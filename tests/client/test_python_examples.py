@@ -4,8 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.server.wire import until
 from tests.serving import running, settings_for
+from tests.waiting import until
 from understudy.events import ChatMessage
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "examples" / "python"

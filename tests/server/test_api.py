@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.server.wire import assert_problem, until
+from tests.server.wire import assert_problem
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.engine.channel import Channel
 from understudy.events import ChatMessage
 from understudy.storage.tables import feedback as feedback_table

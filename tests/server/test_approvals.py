@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from tests.server.wire import PATIENT, SECRET, assert_problem, bearer, until
+from tests.server.wire import PATIENT, SECRET, assert_problem, bearer
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.engine.tools.approvals import Approvals, Verdict
 from understudy.engine.tools.base import Caller
 from understudy.storage.tables import experience

@@ -11,8 +11,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Frame, Opcode
 
-from tests.server.wire import deaf_viewer, receive, until
+from tests.server.wire import deaf_viewer, receive
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.events import ChatMessage
 from understudy.server import shared_frames
 from understudy.server.audience import Audience

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from tests.server.wire import PATIENT, assert_problem, until
+from tests.server.wire import PATIENT, assert_problem
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 
 JSON = {"Content-Type": "application/json"}
 GOOD: dict[tuple[str, str], dict[str, Any]] = {

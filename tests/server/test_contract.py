@@ -10,9 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.client.contract import cases, parts
-from tests.server.wire import PATIENT, SECRET, bearer, receive, say, until
+from tests.server.wire import PATIENT, SECRET, bearer, receive, say
 from tests.serving import Running, parse_events, running, settings_for
 from tests.stepped_brain import SteppedBrain
+from tests.waiting import until
 from understudy.brains.base import BrainError
 from understudy.bus import Bus
 from understudy.events import ChatMessage

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.server.wire import deaf_viewer, receive, until
+from tests.server.wire import deaf_viewer, receive
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.bus import Bus
 from understudy.events import ChatMessage, Decision, Event, Moderation, StreamEvent
 from understudy.outputs import live

@@ -12,8 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 
-from tests.server.wire import assert_problem, receive, until
+from tests.server.wire import assert_problem, receive
 from tests.serving import Running, parse_events, running, settings_for
+from tests.waiting import until
 from understudy import __version__
 from understudy.storage import log_writer, sqlite
 

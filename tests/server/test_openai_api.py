@@ -15,8 +15,9 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, AsyncStream, OpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from tests.server.wire import PATIENT, SECRET, token, until
+from tests.server.wire import PATIENT, SECRET, token
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.brains.base import (
     Brain,
     BrainError,

@@ -15,9 +15,10 @@ import httpx2
 import msgspec
 import pytest
 
-from tests.server.wire import PATIENT, SECRET, assert_problem, bearer, until
+from tests.server.wire import PATIENT, SECRET, assert_problem, bearer
 from tests.serving import Running, parse_events, running, settings_for
 from tests.stepped_brain import SteppedBrain
+from tests.waiting import until
 from understudy.brains.base import Brain, BrainEvent, BrainRequest, Text
 from understudy.engine.runs import TokenFrame
 from understudy.engine.turn import TurnRequest

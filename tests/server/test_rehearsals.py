@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.server.wire import assert_problem, until
+from tests.server.wire import assert_problem
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.events import ReplyToken
 from understudy.sources.rehearsal import sample_path
 

@@ -13,8 +13,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.wire import SECRET, receive, say, token, until
+from tests.server.wire import SECRET, receive, say, token
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.engine.commands import COMMANDS
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket as sockets
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -54,13 +53,6 @@ async def say(socket: ClientConnection, frame: object) -> dict[str, Any]:
     """Send a JSON frame and return the next one that comes."""
     await socket.send(msgspec.json.encode(frame).decode())
     return await receive(socket)
-
-
-async def until(condition: Callable[[], bool], within: float = 10) -> None:
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - there is no event for it, and needs to be none
-            await asyncio.sleep(0.005)
 
 
 def deaf_viewer(port: int, path: str = "/ws/live") -> sockets.socket:

@@ -28,9 +28,11 @@ from understudy.engine.runs import Run, TokenFrame, reply_id
 from understudy.engine.turn import (
     Outcome,
     TurnRequest,
+    elapsed_ms,
     end_frame,
     experience_row,
     note_answer,
+    note_end,
 )
 from understudy.engine.turns import Busy
 from understudy.events import Reply, new_id, now_ms
@@ -174,8 +176,8 @@ class OneOffs:
         """Wait for the speaking task, which `stop` may cancel, then keep the experience."""
         started = time.monotonic()
         await asyncio.wait([speaking])
-        _judge(answer, speaking)
-        reply = self._describe(answer, request, _elapsed_ms(started))
+        answer.failure = note_end(answer.outcome, answer, speaking)
+        reply = self._describe(answer, request, elapsed_ms(started))
         answer.finish(reply, end_frame(reply, answer.outcome, durable=False))
         if self._on_reply:
             self._on_reply(reply, answer.outcome)
@@ -281,27 +283,5 @@ def _show(answer: OneOff, parts: list[ReplyPart], started: float) -> None:
     for part in parts:
         if isinstance(part, Shown):
             if answer.outcome.first_token_ms is None:
-                answer.outcome.first_token_ms = _elapsed_ms(started)
+                answer.outcome.first_token_ms = elapsed_ms(started)
             answer.log.append(TokenFrame(part.text))
-
-
-def _judge(answer: OneOff, speaking: asyncio.Task[None]) -> None:
-    """Read from the finished speaking task how the answer ended."""
-    outcome = answer.outcome
-    if speaking.cancelled():
-        outcome.status = answer.stop_status or "stopped"
-        return
-    error = speaking.exception()
-    if error is None:
-        return
-    outcome.status = "failed"
-    if isinstance(error, BrainError):
-        answer.failure = error
-        outcome.error, outcome.retryable = str(error), error.retryable
-        return
-    logger.error("answer %s failed", answer.id, exc_info=error)
-    outcome.error = "the answer failed inside Understudy: see the server's log"
-
-
-def _elapsed_ms(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

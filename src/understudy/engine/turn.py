@@ -3,18 +3,23 @@
 Owns the shape of a turn's record. Does not own how a turn runs (`turns`).
 """
 
+import asyncio
+import logging
+import time
 from collections.abc import Sequence
 
 import msgspec
 
-from understudy.brains.base import Task, Usage
+from understudy.brains.base import BrainError, Task, Usage
 from understudy.brains.router import Answer
 from understudy.engine.context import Context, ContextPart
-from understudy.engine.runs import DoneFrame, ErrorFrame
+from understudy.engine.runs import DoneFrame, ErrorFrame, Run
 from understudy.engine.tokens import estimate_tokens
 from understudy.events import ChatMessage, Reply, Role, TurnStatus, now_ms
 from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
 from understudy.storage.sessions import SessionMessage
+
+logger = logging.getLogger(__name__)
 
 
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +124,29 @@ def note_answer(outcome: Outcome, answer: Answer) -> None:
             ContextPart("tool result", name, estimate_tokens(text), True, "the model called it")
             for name, text in answer.results
         )
+
+
+def note_end(outcome: Outcome, run: Run, speaking: asyncio.Task[None]) -> BrainError | None:
+    """Read from the finished speaking task of `run` how it ended; returns what a brain said."""
+    error = None if speaking.cancelled() else speaking.exception()
+    if speaking.cancelled() or (error is not None and run.stop_status):
+        # What a model says to being cut off is no failure.
+        outcome.status = run.stop_status or "stopped"
+        return None
+    if error is None:
+        return None
+    outcome.status = "failed"
+    if isinstance(error, BrainError):
+        outcome.error, outcome.retryable = str(error), error.retryable
+        return error
+    logger.error("answer %s failed", run.id, exc_info=error)
+    outcome.error = "the answer failed inside Understudy: see the server's log"
+    return None
+
+
+def elapsed_ms(started: float) -> int:
+    """Milliseconds since `started`, a time of `time.monotonic`."""
+    return round((time.monotonic() - started) * 1000)
 
 
 def experience_row(request: TurnRequest, reply: Reply, outcome: Outcome) -> ExperienceRow:

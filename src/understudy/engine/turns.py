@@ -34,9 +34,11 @@ from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turn import (
     Outcome,
     TurnRequest,
+    elapsed_ms,
     end_frame,
     experience_row,
     note_answer,
+    note_end,
     reply_row,
     session_message,
     user_row,
@@ -206,8 +208,8 @@ class Turns:
         speaking = asyncio.create_task(self._speak(run, request, history, outcome))
         run.own(speaking)
         await asyncio.wait([speaking])
-        self._judge(run, speaking, outcome)
-        reply = self._describe(run, request, outcome, _elapsed_ms(started))
+        note_end(outcome, run, speaking)
+        reply = self._describe(run, request, outcome, elapsed_ms(started))
         durable = await self._record(request, reply, outcome, stored)
         if request.channel:
             # Before `finish`: whoever waits for that may start the next turn at once.
@@ -267,7 +269,7 @@ class Turns:
         for part in parts:
             if isinstance(part, Shown):
                 if outcome.first_token_ms is None:
-                    outcome.first_token_ms = _elapsed_ms(started)
+                    outcome.first_token_ms = elapsed_ms(started)
                 seq = run.log.append(TokenFrame(part.text))
                 if request.channel:
                     await self._publish(
@@ -372,21 +374,6 @@ class Turns:
             )
         )
 
-    def _judge(self, run: Run, speaking: asyncio.Task[None], outcome: Outcome) -> None:
-        """Read from the finished speaking task how the reply ended."""
-        error = None if speaking.cancelled() else speaking.exception()
-        if speaking.cancelled() or (error is not None and run.stop_status):
-            # What a model says to being cut off is no failure.
-            outcome.status = run.stop_status or "stopped"
-        if outcome.status != "complete" or error is None:
-            return
-        outcome.status = "failed"
-        if isinstance(error, BrainError):
-            outcome.error, outcome.retryable = str(error), error.retryable
-            return
-        logger.error("turn %s failed", run.id, exc_info=error)
-        outcome.error = "the answer failed inside Understudy: see the server's log"
-
     def _describe(self, run: Run, request: TurnRequest, outcome: Outcome, total_ms: int) -> Reply:
         return Reply(
             id=reply_id(run.id),
@@ -446,7 +433,3 @@ class Turns:
             # A rehearsal that is repeated gives its runs the same ids again.
             if self._runs.get(run.id) is run:
                 del self._runs[run.id]
-
-
-def _elapsed_ms(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

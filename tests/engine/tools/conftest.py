@@ -105,10 +105,3 @@ def text_of(events: list[BrainEvent]) -> str:
 
 def of_role(role: Role) -> Caller:
     return Caller("someone", role, "pixelharbor", "s1")
-
-
-async def until(condition: Callable[[], object], within: float = 10) -> None:
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - there is no event for it, and needs to be none
-            await asyncio.sleep(0.005)

@@ -5,7 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
-from tests.engine.tools.conftest import STREAMER, VIEWER, Bench, Deed, asked, call, tape, until
+from tests.engine.tools.conftest import STREAMER, VIEWER, Bench, Deed, asked, call, tape
+from tests.waiting import until
 from understudy.engine.tools.approvals import Approval, Approvals, Verdict
 
 

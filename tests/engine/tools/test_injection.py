@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.engine.tools.conftest import MODERATOR, STREAMER, VIEWER, Bench, Deed, of_role, until
+from tests.engine.tools.conftest import MODERATOR, STREAMER, VIEWER, Bench, Deed, of_role
 from tests.engine.tools.obedient_brain import ObedientBrain
+from tests.waiting import until
 from understudy.brains.base import BrainRequest
 from understudy.brains.router import Router
 from understudy.engine.context import assemble

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.tools.conftest import STREAMER, VIEWER, Bench, call, tape, until
+from tests.engine.tools.conftest import STREAMER, VIEWER, Bench, call, tape
+from tests.waiting import until
 from understudy.brains.base import ToolSpec
 from understudy.config import ToolServer
 from understudy.engine.tools.base import Tool, ToolError
