@@ -22,7 +22,8 @@ TOML_HEAD = """\
 """
 ENV_HEAD = """\
 # Every setting of Understudy as an environment variable, with its default. Copy this file to .env
-# and remove the # in front of what you change. Lists are separated by commas.
+# and remove the # in front of what you change. Lists are separated by commas,
+# tables are key=value,key=value.
 """
 
 
@@ -87,6 +88,8 @@ def _env(value: Any) -> str:
     plain = _plain(value)
     if isinstance(plain, list):
         return ",".join(plain)
+    if isinstance(plain, dict):
+        return ",".join(f"{key}={text}" for key, text in plain.items())
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 

@@ -145,6 +145,24 @@ def test_any_list_of_plain_words_survives_the_environment(names: list[str]) -> N
     assert load_settings(env=env, env_file=None).persona.aliases == plain
 
 
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [
+        ("1=general, 22 = clips", {"1": "general", "22": "clips"}),
+        ('{"1": "general"}', {"1": "general"}),
+        ("", {}),
+    ],
+)
+def test_tables_in_the_environment(folder: Path, text: str, channels: dict[str, str]) -> None:
+    assert load_settings(env={"UNDERSTUDY_DISCORD__CHANNELS": text}).discord.channels == channels
+
+
+@pytest.mark.parametrize("text", ['{"1"', "general", "[1]", '{"1": 2}'])
+def test_a_bad_table_is_named(folder: Path, text: str) -> None:
+    message = error_of(env={"UNDERSTUDY_DISCORD__CHANNELS": text})
+    assert message.startswith("discord.channels is not valid: ")
+
+
 # --- mistakes are one sentence that names the key, the value's type and the source
 
 

@@ -14,6 +14,7 @@ from understudy.events import (
     Decision,
     Emotion,
     Moderation,
+    MoodReading,
     Reply,
     ReplyToken,
     StreamEvent,
@@ -34,6 +35,7 @@ TAGS: dict[type[events.Event], str] = {
     ReplyToken: "token",
     Emotion: "emotion",
     Reply: "reply",
+    MoodReading: "mood",
 }
 MS_OF_YEAR_9999 = 253_402_300_799_999
 

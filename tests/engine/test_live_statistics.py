@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.server.wire import until
+from tests.waiting import until
 from understudy.bus import Bus
 from understudy.engine import live_statistics as module
 from understudy.engine.clock import SimulatedClock

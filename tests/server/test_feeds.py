@@ -13,6 +13,7 @@ from tests.server.wire import deaf_viewer, receive
 from tests.serving import Running, running, settings_for
 from tests.waiting import until
 from understudy.bus import Bus
+from understudy.config import Settings
 from understudy.events import ChatMessage, Decision, Event, Moderation, StreamEvent
 from understudy.outputs import live
 
@@ -20,8 +21,13 @@ from understudy.outputs import live
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Running]:
     """A server whose viewers may come and go as often as they like."""
-    async with running(settings_for(tmp_path, limits__per_address=1e9)) as server:
+    async with running(chat_only(tmp_path, limits__per_address=1e9)) as server:
         yield server
+
+
+def chat_only(folder: Path, **flags: Any) -> Settings:
+    """Settings of a server whose feed holds nothing but what a test publishes."""
+    return settings_for(folder, mood__enabled=False, **flags)
 
 
 def chat(number: int, channel: str = "ana_plays", text: str = "hello") -> ChatMessage:
@@ -124,11 +130,11 @@ async def test_an_id_of_another_process_gets_a_snapshot(server: Running) -> None
 
 
 async def test_an_id_from_before_a_restart_gets_a_snapshot(tmp_path: Path) -> None:
-    async with running(settings_for(tmp_path)) as server:
+    async with running(chat_only(tmp_path)) as server:
         await publish(server, chat(1), chat(2))
         async with connect(f"{server.socket_url}/ws/live") as socket:
             since = (await receive(socket))["id"]
-    async with running(settings_for(tmp_path)) as server:
+    async with running(chat_only(tmp_path)) as server:
         await publish(server, chat(3), chat(4), chat(5))
         async with connect(f"{server.socket_url}/ws/live?since={since}") as socket:
             first = await receive(socket)

@@ -7,8 +7,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.wire import SECRET, assert_problem, bearer, receive, say, token, until
+from tests.server.wire import SECRET, assert_problem, bearer, receive, say, token
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.safety.limits import RateLimiter
 
 INTAKE = "/api/v1/intake"

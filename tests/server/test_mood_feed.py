@@ -7,14 +7,16 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.wire import receive, until
+from tests.server.wire import receive
 from tests.serving import Running, running, settings_for
+from tests.waiting import until
 from understudy.events import ChatMessage, Event, MoodReading
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(settings_for(tmp_path)) as server:
+    # Only the readings of the tests.
+    async with running(settings_for(tmp_path, mood__enabled=False)) as server:
         yield server
 
 

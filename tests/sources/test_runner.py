@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.server.wire import until
+from tests.waiting import until
 from understudy.events import ChatMessage, Event
 from understudy.sources import runner as module
 from understudy.sources.base import Publish

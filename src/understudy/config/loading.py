@@ -119,7 +119,7 @@ def _validate(values: Values) -> Settings:
     for key, (value, source) in values.items():
         section, _, name = key.partition(".")
         _check_known(section, name, source)
-        tree.setdefault(section, {})[name] = _parse_list(section, name, value)
+        tree.setdefault(section, {})[name] = _parse_text(section, name, value)
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -148,19 +148,24 @@ def section_fields(section: str) -> dict[str, Any]:
     return dict(model.model_fields)
 
 
-def _parse_list(section: str, name: str, value: Any) -> Any:
-    """Environment variables give lists as JSON, lists of texts also separated by commas."""
+def _parse_text(section: str, name: str, value: Any) -> Any:
+    """Environment variables give lists and tables as JSON, those of texts also as `a,b`, `k=v`."""
     kind = section_fields(section)[name].annotation
-    if not isinstance(value, str) or get_origin(kind) is not list:
+    shape = get_origin(kind)
+    if not isinstance(value, str) or shape not in (list, dict):
         return value
-    if value.lstrip().startswith("["):
+    if value.lstrip().startswith("[" if shape is list else "{"):
         try:
             return msgspec.json.decode(value)
         except msgspec.DecodeError:
             return value
-    if value.strip() and get_args(kind) != (str,):
+    if value.strip() and set(get_args(kind)) != {str}:
         return value
-    return [part.strip() for part in value.split(",") if part.strip()]
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if shape is list:
+        return parts
+    pairs = [part.partition("=") for part in parts]
+    return {key.strip(): text.strip() for key, _, text in pairs}
 
 
 def _explain(error: ValidationError, values: Values) -> str:

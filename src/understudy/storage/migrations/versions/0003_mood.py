@@ -1,5 +1,7 @@
 """The mood of each channel over time."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -32,5 +34,5 @@ def downgrade() -> None:
     op.drop_table("mood_rollup")
 
 
-def _sum(name: str, kind: sa.types.TypeEngine[float]) -> sa.Column[float]:
+def _sum(name: str, kind: sa.BigInteger | sa.Float[float]) -> sa.Column[Any]:
     return sa.Column(name, kind, server_default="0", nullable=False)
