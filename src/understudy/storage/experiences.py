@@ -42,7 +42,7 @@ _WORD = re.compile(r"\w+")
 
 
 class RatedExperience(ExperienceRow, frozen=True, kw_only=True):
-    """An experience with the sum of its feedback's values; 0 when nobody judged it."""
+    """An experience with the weighted sum of its feedback's values; 0 when nobody judged it."""
 
     rating: float = 0.0
 
@@ -79,6 +79,9 @@ class Experiences:
             "value": row.value,
             "by_user": storable(row.by),
             "note": storable(row.note),
+            "source": row.source,
+            "weight": row.weight,
+            "text": storable(row.text),
         }
         statement = insert(self._database.dialect, feedback).values(values)
         async with self._database.write() as connection:
@@ -171,7 +174,7 @@ def tsquery(terms: list[str]) -> str:
 
 def search_statement(dialect: Dialect, terms: list[str]) -> "Select[*tuple[Any, ...]]":
     """The best matches among whole answers rated above 0, with their `score`, higher is closer."""
-    total = func.sum(feedback.c.value)
+    total = func.sum(feedback.c.value * feedback.c.weight)
     rated = (
         select(feedback.c.experience_id, total.label("rating"))
         .group_by(feedback.c.experience_id)
@@ -216,7 +219,7 @@ def _likeness(one: str, other: str) -> float:
 
 def _rated() -> "Select[*tuple[Any, ...]]":
     rating = (
-        select(func.coalesce(func.sum(feedback.c.value), 0.0))
+        select(func.coalesce(func.sum(feedback.c.value * feedback.c.weight), 0.0))
         .where(feedback.c.experience_id == experience.c.id)
         .scalar_subquery()
     )
@@ -246,6 +249,9 @@ def _experience(row: Row[Any]) -> RatedExperience:
         output_tokens=row.output_tokens,
         cached_tokens=row.cached_tokens,
         cost_micros=row.cost_micros,
+        version=row.version,
+        config_hash=row.config_hash,
+        events=row.events,
         rating=row.rating,
     )
 
@@ -259,4 +265,7 @@ def _feedback(row: Row[Any]) -> FeedbackRow:
         value=row.value,
         by=row.by_user,
         note=row.note,
+        source=row.source,
+        weight=row.weight,
+        text=row.text,
     )

@@ -123,6 +123,8 @@ TABLES: dict[type[LogRow], LogTable] = {
             Field("output_tokens", "output_tokens", "bigint"),
             Field("cached_tokens", "cached_tokens", "bigint"),
             Field("cost_micros", "cost_micros", "bigint"),
+            *(Field("version", "version"), Field("config_hash", "config_hash")),
+            Field("events", "events"),
         ),
         "id",
         channel=False,
@@ -132,7 +134,8 @@ TABLES: dict[type[LogRow], LogTable] = {
         (
             *(Field("id", "id"), Field("experience_id", "experience"), Field("ts", "ts", "bigint")),
             *(Field("kind", "kind"), Field("value", "value", "float")),
-            *(Field("by_user", "by"), Field("note", "note")),
+            *(Field("by_user", "by"), Field("note", "note"), Field("source", "source")),
+            *(Field("weight", "weight", "float"), Field("text", "text")),
         ),
         "id",
         channel=False,

@@ -14,6 +14,8 @@ from understudy.events import ChatMessage, Decision, Moderation, StreamEvent, Tu
 
 ExperienceOrigin = Literal["web", "stream", "rehearsal"]
 """Where an exchange took place."""
+FeedbackSource = Literal["", "streamer", "moderator", "viewer", "system"]
+"""Whose judgement it is; empty where that was not recorded."""
 
 
 class ChatRow(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +62,8 @@ class ExperienceRow(msgspec.Struct, frozen=True, kw_only=True):
     `prompt_messages` are `{"role", "content"}` objects, `prompt_text` the bare message that was
     answered, `context_account` anything JSON can hold. `in_reply_to` is a chat message's id.
     `cost_micros` is in millionths of a dollar; tokens and cost are None where nobody knows them.
+    `version` is the model version that answered, `config_hash` the settings it answered under,
+    `events` what else was going on (raid, sub, …), separated by commas.
     """
 
     id: str
@@ -83,10 +87,16 @@ class ExperienceRow(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     cost_micros: int | None = None
+    version: str = ""
+    config_hash: str = ""
+    events: str = ""
 
 
 class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A judgement of an experience; stored once per id. `value` is above 0 when it was good."""
+    """A judgement of an experience; stored once per id. `value` is above 0 when it was good.
+
+    `text` is the better reply of an edit, or the replies of a ranking as a JSON list, best first.
+    """
 
     id: str
     experience: str
@@ -95,6 +105,9 @@ class FeedbackRow(msgspec.Struct, frozen=True, kw_only=True):
     value: float
     by: str = ""
     note: str = ""
+    source: FeedbackSource = ""
+    weight: float = 1.0
+    text: str = ""
 
 
 LogRow = (

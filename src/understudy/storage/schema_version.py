@@ -6,7 +6,7 @@ importing Alembic takes longer than everything else about opening a database.
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in `storage/migrations/versions`."""
 
 

@@ -207,11 +207,15 @@ experience = Table(
     Column("output_tokens", BigInteger),
     Column("cached_tokens", BigInteger),
     Column("cost_micros", BigInteger),
+    _text("version", ""),
+    _text("config_hash", ""),
+    _text("events", ""),
     Index(None, "ts", "id"),
 )
 """Exchanges as the model saw them. `seq` is the rowid of `experience_fts` (an implicit rowid may
 change in a VACUUM). The rating is the sum of its feedback's values, computed when asked for.
-Tokens and cost (millionths of a dollar) are null where nobody knows them."""
+Tokens and cost (millionths of a dollar) are null where nobody knows them. `version` is the model
+version that answered, `events` names what else was going on (raid, sub, …), separated by commas."""
 
 feedback = Table(
     "feedback",
@@ -223,8 +227,13 @@ feedback = Table(
     Column("value", Float, nullable=False),
     _text("by_user", ""),
     _text("note", ""),
+    _text("source", ""),
+    Column("weight", Float, nullable=False, server_default="1"),
+    _text("text", ""),
 )
-"""Judgements of experiences, append-only."""
+"""Judgements of experiences, append-only. `source` is whose it is (streamer, moderator, viewer,
+system), `text` the better reply of an edit, or the replies of a ranking as a JSON list, best
+first."""
 
 usage_day = Table(
     "usage_day",
@@ -317,3 +326,90 @@ mood_rollup = Table(
 )
 """The mood of a channel over `step` seconds from `ts` on. All numbers are sums, so that rows of the
 same key add up; `score` is over messages, `value` and `intensity` over readings of the meter."""
+
+reaction = Table(
+    "reaction",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("channel"),
+    _number("ts"),
+    Column("control", Boolean, nullable=False),
+    _text("signals", "{}"),
+    _text("features", "[]"),
+    _text("expected", "{}"),
+    Column("reward", Float),
+    _text("masked_by", ""),
+    Index(None, "channel", "ts"),
+)
+"""What the room did after a reply (`id` is the experience's) or after a chance that was left out on
+purpose (`control`; `id` is the message's). `reward` is null where it was masked or is not known."""
+
+example = Table(
+    "example",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("channel"),
+    _text("session_id"),
+    _number("ts"),
+    _text("duplicates"),
+    _text("split"),
+    _text("state", "auto"),
+    _text("reason", ""),
+    Index(None, "channel", "ts"),
+    Index(None, "duplicates"),
+)
+"""What an experience (`id`) is used for in training. `split` (train, val, anchor) never changes;
+`duplicates` names the group of near-duplicates it belongs to; `state` is auto, approved, rejected
+or tombstoned, with the `reason`."""
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("channel", ""),
+    _text("parent", ""),
+    _text("base"),
+    _text("base_hash"),
+    _text("adapter_hash", ""),
+    _text("provider", "huggingface"),
+    _text("dataset", ""),
+    _text("run", ""),
+    _text("state", "candidate"),
+    _text("reason", ""),
+    _text("metrics", "{}"),
+    _number("created"),
+    Index(None, "channel", "created"),
+)
+"""Trained versions of models: `state` is candidate, canary, live, retired or blocked. Weights lie
+in `models/<id>/` of the data directory."""
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    _id(),
+    _text("version"),
+    _text("against", ""),
+    _text("gate"),
+    Column("passed", Boolean, nullable=False),
+    _text("sentence", ""),
+    _text("figures", "{}"),
+    _number("ts"),
+    Index(None, "version", "ts"),
+)
+"""Every figure of every gate, append-only."""
+
+deployment = Table(
+    "deployment",
+    metadata,
+    _id(),
+    _text("channel", ""),
+    _text("version"),
+    _text("before", ""),
+    Column("share", Float, nullable=False),
+    _text("reason"),
+    _text("actor"),
+    _number("ts"),
+    Index(None, "channel", "id"),
+)
+"""Who was given which version when, and why, append-only: the last row of a channel counts.
+`share` below 1 is a canary beside `before`."""
