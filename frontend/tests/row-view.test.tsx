@@ -14,7 +14,7 @@ function render(events: LiveEvent[], isSelected = false): HTMLElement {
   const page = document.createElement("div");
   page.innerHTML = renderToStaticMarkup(
     <TooltipProvider>
-      {row && <RowView row={row} cohost="Undy" isSelected={isSelected} onRate={() => undefined} />}
+      {row && <RowView row={row} cohost="Undy" isSelected={isSelected} onJudge={() => undefined} />}
     </TooltipProvider>,
   );
   return page;
@@ -72,5 +72,7 @@ test("an ended reply shows what it answers, how it ended, and takes thumbs", () 
   expect([...page.querySelectorAll("button")].map((button) => button.textContent)).toEqual([
     "Good reply",
     "Bad reply",
+    "Write a better reply",
+    "Add a note",
   ]);
 });

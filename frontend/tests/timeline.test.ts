@@ -87,9 +87,13 @@ describe("replies", () => {
 
   test("carry the thumb they were given", () => {
     const timeline = timelineOf(reply());
-    timeline.rate("t1", { value: -1, state: "stored" });
-    timeline.rate("unknown", { value: 1, state: "stored" });
-    expect(replyOf(timeline).rating).toEqual({ value: -1, state: "stored" });
+    timeline.judge("t1", { judgement: { kind: "thumb", value: -1 }, state: "stored" });
+    timeline.judge("unknown", { judgement: { kind: "thumb", value: 1 }, state: "stored" });
+    expect(replyOf(timeline).thumb).toBe(-1);
+    timeline.judge("t1", { judgement: { kind: "edit", text: "Hi!" }, state: "stored" });
+    expect(replyOf(timeline)).toMatchObject({ thumb: -1, judged: { state: "stored" } });
+    timeline.judge("t1", { judgement: { kind: "thumb", value: 1 }, state: "failed" });
+    expect(replyOf(timeline).thumb).toBe(0);
   });
 });
 

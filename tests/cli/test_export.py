@@ -10,7 +10,7 @@ from understudy.cli.export import must_redact, parse_since
 from understudy.config import Settings
 from understudy.events import ChatMessage
 from understudy.safety.untrusted import SYSTEM_RULE, quote_viewer
-from understudy.storage.rows import ChatRow, ExperienceRow
+from understudy.storage.rows import ChatRow, ExperienceRow, FeedbackRow
 
 CASES: list[Json] = [
     json.loads(line)
@@ -68,7 +68,7 @@ def test_there_are_enough_planted_cases() -> None:
     assert len(PLANTED) >= 30
 
 
-@pytest.mark.parametrize("format", ["experiences", "openai", "messages"])
+@pytest.mark.parametrize("format", ["experiences", "openai", "messages", "tensorzero"])
 def test_nothing_planted_is_left(
     planted: Settings, understudy: Understudy, workplace: Path, format: str
 ) -> None:
@@ -212,3 +212,48 @@ def test_a_newer_database_is_left_alone(
 ) -> None:
     assert "newer" in one_line(understudy("export", "--out", "out.jsonl"))
     assert not (workplace / "out.jsonl").exists()
+
+
+def thumb(number: int, value: float) -> FeedbackRow:
+    return FeedbackRow(
+        id=f"f{number}", experience=f"run{number:04}", ts=START, kind="thumb", value=value, by="kim"
+    )
+
+
+def test_nothing_planted_is_left_in_preferences(
+    planted: Settings, understudy: Understudy, workplace: Path
+) -> None:
+    store(planted, *(thumb(n, 1 if n % 2 else -1) for n in range(len(PLANTED))))
+    edits = [
+        FeedbackRow(
+            id=f"e{n}",
+            experience=f"run{n:04}",
+            ts=START,
+            kind="edit",
+            value=1.0,
+            by="kim",
+            text=f"Better: {case['text']}",
+        )
+        for n, case in enumerate(PLANTED)
+    ]
+    store(planted, *edits)
+    for format in ("kto", "pairs"):
+        done = understudy("export", "--out", "out.jsonl", "--format", format)
+        assert (done.exit_code, done.stderr) == (0, "")
+        rows = read(workplace / "out.jsonl")
+        assert len(rows) == len(PLANTED)
+        for case, row in zip(PLANTED, rows, strict=True):
+            said = json.dumps(row, ensure_ascii=False)
+            for secret in [*case["must_not_contain"], "bob_b"]:
+                assert secret not in said, case["text"]
+
+
+def test_what_should_be_known_is_a_warning(settings: Settings, understudy: Understudy) -> None:
+    store(settings, experience(0, "hi", "Hello."), thumb(0, 1))
+    done = understudy("export", "--out", "kto.jsonl", "--format", "kto")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("warning: all thumbs are up")
+    done = understudy("export", "--out", "o.jsonl", "--format", "openai", "--json")
+    assert "warning: there are 1 rows: OpenAI takes no fewer than 10" in done.stderr
+    report = msgspec.json.decode(done.stdout)
+    assert report["warnings"] == ["there are 1 rows: OpenAI takes no fewer than 10"]

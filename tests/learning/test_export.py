@@ -133,7 +133,7 @@ async def test_experiences_are_redacted_unwrapped_and_in_order(
             "persona": "default",
             "model": "scripted-1",
             "weight": 1.0,
-            "split": split_of("session-e0"),
+            "split": split_of("session-e0@0"),
         },
     }
     assert rows[1]["messages"] == [

@@ -94,8 +94,8 @@ async def test_feedback_is_stored_before_it_is_acknowledged(server: Running) -> 
     async with server.application.services.database.read() as connection:
         kept = await connection.execute(select(row.kind, row.value, row.note))
         assert sorted(tuple(entry) for entry in kept) == [
-            ("thumbs", -1.0, "too long"),
-            ("thumbs", 1.0, "too long"),
+            ("thumb", -1.0, "too long"),
+            ("thumb", 1.0, "too long"),
         ]
 
 

@@ -29,7 +29,7 @@ GOOD: dict[tuple[str, str], dict[str, Any]] = {
         "emotions": ["happy"],
     },
     ("POST", "/api/v1/rehearsals"): {"sample": False, "speed": "max", "seed": 1, "channel": "c"},
-    ("POST", "/api/v1/feedback"): {"turn": "t", "kind": "thumbs", "value": 1, "note": "n"},
+    ("POST", "/api/v1/feedback"): {"experience": "t", "kind": "thumb", "value": 1, "note": "n"},
     ("POST", "/api/v1/overlay-keys"): {"overlay": "chat", "label": "obs"},
 }
 """Every route that takes a JSON object, with a good one."""
@@ -41,7 +41,7 @@ REQUIRED = {
     "/coach": {"breath"},
     "/personas/pirate": {"system_prompt"},
     "/api/v1/rehearsals": set[str](),
-    "/api/v1/feedback": {"turn", "value"},
+    "/api/v1/feedback": set[str](),
     "/api/v1/overlay-keys": set[str](),
 }
 OPTIONAL = {"persona", "message"}

@@ -115,8 +115,15 @@ async def test_similar_finds_the_best_rated_answers(any_database: Database, log:
             response="answer 2",
             rating=2.0,
             experience="e2",
+            likeness=2 / 3,
         ),
-        RatedAnswer(prompt="What game is this?", response="answer 1", rating=1.0, experience="e1"),
+        RatedAnswer(
+            prompt="What game is this?",
+            response="answer 1",
+            rating=1.0,
+            experience="e1",
+            likeness=0.75,
+        ),
     ]
 
 

@@ -3,6 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ApiError, call } from "@/api/client";
 import type {
   Approval,
+  FeedbackSummary,
   NewOverlayKey,
   OverlayKey,
   Rehearsal,
@@ -10,6 +11,7 @@ import type {
   Status,
 } from "@/api/types";
 import { useLiveStore } from "@/live/context";
+import type { Judgement } from "@/live/rows";
 import { useShowNotice } from "@/ui/notices";
 
 export const STATUS_KEY = ["status"] as const;
@@ -135,22 +137,47 @@ export function useDecide() {
   });
 }
 
-/** Stores a thumb for the reply of a turn and shows on its row how far that got. */
-export function useRate() {
+/** Stores what is made of the reply of a turn and shows on its row how far that got. */
+export function useJudge() {
   const show = useShowNotice();
   const store = useLiveStore();
+  const client = useQueryClient();
   const { mutate } = useMutation({
-    mutationFn: ({ turn, value }: { turn: string; value: 1 | -1 }) =>
-      call("POST", "api/v1/feedback", { turn, kind: "thumbs", value }),
-    onMutate: ({ turn, value }) => store.rate(turn, { value, state: "saving" }),
-    onSuccess: (_, { turn, value }) => store.rate(turn, { value, state: "stored" }),
-    onError: (error, { turn, value }) => {
-      store.rate(turn, { value, state: "failed" });
+    mutationFn: ({ turn, judgement }: { turn: string; judgement: Judgement }) =>
+      sendJudgement(turn, judgement),
+    onMutate: ({ turn, judgement }) => store.judge(turn, { judgement, state: "saving" }),
+    onSuccess: (_, { turn, judgement }) => {
+      store.judge(turn, { judgement, state: "stored" });
+      return client.invalidateQueries({ queryKey: feedbackKey(turn) });
+    },
+    onError: (error, { turn, judgement }) => {
+      store.judge(turn, { judgement, state: "failed" });
       show(error.message);
     },
   });
   return mutate;
 }
+
+function sendJudgement(turn: string, judgement: Judgement): Promise<unknown> {
+  if (judgement.kind === "thumb" && judgement.value === 0) {
+    const query = new URLSearchParams({ experience: turn, kind: "thumb" });
+    return call("DELETE", `api/v1/feedback?${query}`);
+  }
+  return call("POST", "api/v1/feedback", { experience: turn, ...judgement });
+}
+
+/** What people and the room made of the reply of a turn. */
+export function useFeedback(turn: string) {
+  return useQuery({
+    queryKey: feedbackKey(turn),
+    queryFn: () => {
+      const query = new URLSearchParams({ experience: turn });
+      return call<FeedbackSummary>("GET", `api/v1/feedback?${query}`);
+    },
+  });
+}
+
+const feedbackKey = (turn: string) => ["feedback", turn] as const;
 
 /** The keys that overlays in OBS use. */
 export function useOverlayKeys(enabled: boolean) {

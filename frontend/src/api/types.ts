@@ -49,3 +49,23 @@ export interface Approval {
   asked_at: number;
   expires_at: number;
 }
+
+/** One judgement of a reply that counts; `text` is a list for a ranking. */
+export interface Feedback {
+  id: string;
+  kind: "thumb" | "edit" | "rank" | "note" | "safety" | "reward";
+  value: number;
+  text: string | string[];
+  note: string;
+  by: string;
+  source: "" | "streamer" | "moderator" | "viewer" | "system";
+  weight: number;
+  ts: number;
+}
+
+/** `GET /api/v1/feedback`: what is made of a reply, and what it adds up to. */
+export interface FeedbackSummary {
+  feedback: Feedback[];
+  rating: number;
+  blocked: boolean;
+}

@@ -29,9 +29,15 @@ export interface EventRow extends RowBase {
   decision: DecisionEvent | null;
 }
 
-/** A thumb given to a reply and how far it got on its way to the database. */
-export interface Rating {
-  value: 1 | -1;
+/** What a moderator makes of a reply; a thumb of 0 takes the thumb back. */
+export type Judgement =
+  | { kind: "thumb"; value: 1 | -1 | 0 }
+  | { kind: "edit"; text: string }
+  | { kind: "note"; note: string };
+
+/** The newest judgement of a reply from here, and how far it got on its way to the database. */
+export interface Judged {
+  judgement: Judgement;
   state: "saving" | "stored" | "failed";
 }
 
@@ -51,7 +57,9 @@ export interface ReplyRow extends RowBase {
   firstTokenMs: number | null;
   totalMs: number;
   error: string;
-  rating: Rating | null;
+  /** The thumb that was given here. */
+  thumb: 1 | -1 | 0;
+  judged: Judged | null;
 }
 
 /** Something to know about the list itself: missed events, a moderator's act on a person. */
@@ -83,7 +91,8 @@ export function emptyReply(turn: string, ts: number): ReplyRow {
     firstTokenMs: null,
     totalMs: 0,
     error: "",
-    rating: null,
+    thumb: 0,
+    judged: null,
   };
 }
 
@@ -125,4 +134,11 @@ export function moderationNotice(event: ModerationEvent): NoticeRow | null {
   };
   const text = texts[event.kind];
   return text === null ? null : { kind: "notice", key: `mod:${event.id}`, ts: event.ts, text };
+}
+
+/** The reply with a judgement; a thumb that could not be stored is not given. */
+export function judgeReply(row: ReplyRow, judged: Judged): ReplyRow {
+  const { judgement, state } = judged;
+  if (judgement.kind !== "thumb") return { ...row, judged };
+  return { ...row, judged, thumb: state === "failed" ? 0 : judgement.value };
 }

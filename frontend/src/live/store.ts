@@ -5,7 +5,7 @@
  */
 import type { LiveFrame, LiveState } from "@/client/live-events";
 import { type ChannelMood, Moods } from "@/live/moods";
-import type { Rating } from "@/live/rows";
+import type { Judged } from "@/live/rows";
 import type { SocketState } from "@/client/live-socket";
 import { Timeline, type TimelineView } from "@/live/timeline";
 
@@ -60,9 +60,9 @@ export class LiveStore {
     this.flushSoon();
   }
 
-  /** Notes a thumb on the reply of a turn. */
-  rate(turn: string, rating: Rating | null): void {
-    this.timeline.rate(turn, rating);
+  /** Notes what was made of the reply of a turn. */
+  judge(turn: string, judged: Judged): void {
+    this.timeline.judge(turn, judged);
     this.flushSoon();
   }
 

@@ -16,8 +16,8 @@ import type {
   TurnStartedEvent,
 } from "@/client/live-events";
 import { Ring } from "@/live/ring";
-import { type ReplyRow, type Rating, type Row, emptyReply, endReply } from "@/live/rows";
-import { moderationNotice, startReply } from "@/live/rows";
+import { type Judged, type ReplyRow, type Row, emptyReply, endReply } from "@/live/rows";
+import { judgeReply, moderationNotice, startReply } from "@/live/rows";
 
 /** Rows kept; older ones are forgotten. */
 export const CAPACITY = 2_000;
@@ -105,10 +105,10 @@ export class Timeline {
     this.addNotice(`gap:${ts}:${this.ring.end}`, ts, `${text}: this page could not keep up`);
   }
 
-  /** Notes a thumb on a reply; does nothing when the reply is forgotten. */
-  rate(turn: string, rating: Rating | null): void {
+  /** Notes what was made of a reply; does nothing when the reply is forgotten. */
+  judge(turn: string, judged: Judged): void {
     const row = this.row(emptyReply(turn, 0).key);
-    if (row?.kind === "reply") this.replace({ ...row, rating });
+    if (row?.kind === "reply") this.replace(judgeReply(row, judged));
   }
 
   private addIncoming(event: Extract<LiveEvent, { type: "chat" | "stream_event" }>): void {

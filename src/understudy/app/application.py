@@ -37,6 +37,8 @@ from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turn import Outcome
 from understudy.engine.turns import Publish, Turns
 from understudy.events import Reply
+from understudy.learning.feedback import Feedback
+from understudy.learning.liked_replies import LikedReplies
 from understudy.mood.tokens import TokenReader
 from understudy.mood.word_lists import built_in_lists
 from understudy.outputs.live import LiveFeed
@@ -52,10 +54,11 @@ from understudy.storage.chat_log import ChatArchive
 from understudy.storage.contexts import Contexts
 from understudy.storage.engine import Database
 from understudy.storage.errors import StorageError
-from understudy.storage.experiences import Experiences, RatedAnswer
+from understudy.storage.experiences import Experiences
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.mongo import MongoArchive
 from understudy.storage.overlay_keys import OverlayKeys
+from understudy.storage.reactions import Reactions
 from understudy.storage.sessions import Sessions
 from understudy.storage.usage import UsageDays
 
@@ -127,9 +130,9 @@ class Application:
         personas = Personas(settings.data_dir / "personas")
         personas.get(settings.persona.default)
         self._own(personas.watch, "persona watcher")
-        recall = _recall_from(Experiences(database))
-        choice, router = await self._open_brain(database, recall)
-        ground = _Ground(database, log, bus, feed, personas, recall, choice, router, mongo)
+        liked = LikedReplies(Experiences(database), settings.learning)
+        choice, router = await self._open_brain(database, liked.recall)
+        ground = _Ground(database, log, bus, feed, personas, liked, choice, router, mongo)
         return self._wire(ground)
 
     def _open_mongo(self, database: Database) -> MongoArchive | None:
@@ -178,7 +181,10 @@ class Application:
         metrics.watch(turns, oneoffs, log, bus)
         channels = Channels()
         emotes = with_known_emotes(emotes_of, TokenReader(built_in_lists()).is_emote)
-        live = self._live = LiveChat(settings, database, bus, channels, sessions, turns, emotes)
+        feedback = Feedback(Experiences(database), log)
+        live = self._live = LiveChat(
+            settings, database, bus, channels, sessions, turns, emotes, feedback
+        )
         self._exit.push_async_callback(live.close)
         services = Services(
             settings=settings,
@@ -189,6 +195,8 @@ class Application:
             contexts=contexts,
             archive=chat,
             experiences=Experiences(database),
+            feedback=feedback,
+            reactions=Reactions(database),
             overlay_keys=OverlayKeys(database),
             sessions=sessions,
             personas=personas,
@@ -244,7 +252,7 @@ class _Ground(NamedTuple):
     bus: Bus
     feed: LiveFeed
     personas: Personas
-    recall: Recall
+    liked: LikedReplies
     choice: Choice
     router: Router
     mongo: MongoArchive | None
@@ -285,6 +293,7 @@ class _TurnBuilder:
             clock=clock,
             on_reply=self._on_reply,
             toolbox=toolbox,
+            liked_replies=self._ground.liked.examples,
         )
 
     def oneoffs(self, router: Router) -> OneOffs:
@@ -312,7 +321,7 @@ class _TurnBuilder:
         if not paced:
             changes["words_per_second"] = 0.0
         settings = self._settings.brain.model_copy(update=changes)
-        scripted = make_scripted(settings, self._ground.recall)
+        scripted = make_scripted(settings, self._ground.liked.recall)
         return self(self._ground.router.with_scripted(scripted), publish, clock)
 
     def _reply_stream(self, emotions: Collection[str]) -> ReplyStream:
@@ -385,13 +394,6 @@ def _problems(ground: _Ground, servers: McpServers, live: LiveChat) -> list[str]
 async def _ready(database: Database, log: LogWriter) -> dict[str, str]:
     """Each part a server depends on: `ok`, or what is wrong with it."""
     return {"database": await _reach(database), "log": log.stats.last_error or "ok"}
-
-
-def _recall_from(experiences: Experiences) -> Recall:
-    async def recall(text: str, persona: str, channel: str) -> list[RatedAnswer]:
-        return await experiences.similar(text, persona=persona, channel=channel or None)
-
-    return recall
 
 
 async def _reach(database: Database) -> str:

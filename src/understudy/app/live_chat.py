@@ -4,6 +4,7 @@ import logging
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
+from understudy.app.learning import follow_audience
 from understudy.bus import Bus
 from understudy.config import Settings, SettingsError
 from understudy.engine.channel import Channel, StreamInput
@@ -14,6 +15,7 @@ from understudy.engine.sessions import SessionManager
 from understudy.engine.statistics import EmoteReader
 from understudy.engine.turns import Turns
 from understudy.events import Event
+from understudy.learning.feedback import Feedback
 from understudy.mood.channel_words import ChannelWords
 from understudy.mood.classifier import MoodClassifier
 from understudy.mood.errors import MoodError
@@ -46,6 +48,7 @@ class LiveChat:
         sessions: SessionManager,
         turns: Turns,
         emotes_of: EmoteReader,
+        feedback: Feedback,
     ) -> None:
         """Raises `SettingsError` for a source that cannot be set up as it is."""
         self._settings = settings
@@ -60,6 +63,9 @@ class LiveChat:
         self._words = ChannelWords(settings.data_dir / "mood")
         self._history = MoodHistory(MoodRollups(database))
         self._mood = _mood(settings, bus, self._words, self._history)
+        self._audience = follow_audience(
+            settings, database, bus, self.channels, feedback, self._words
+        )
 
     async def start(self) -> None:
         """Begin to follow the chat, then to read it."""
@@ -70,6 +76,9 @@ class LiveChat:
             self._exit.push_async_callback(self._history.close)
             self._mood.start()
             self._exit.push_async_callback(self._mood.close)
+        if self._audience is not None:
+            self._audience.start()
+            self._exit.push_async_callback(self._audience.close)
         for name in self._settings.twitch.channels:
             await self.channels.open(name.lower().lstrip("#"))
         self.sources.start()

@@ -1,4 +1,4 @@
-"""`understudy export`: experiences and messages as JSON lines."""
+"""`understudy export`: experiences, messages and preferences as JSON lines."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from understudy.cli.terminal import (
+    Advance,
     ConfigOption,
     DataOption,
     JsonOption,
@@ -20,8 +21,19 @@ from understudy.cli.terminal import (
 
 if TYPE_CHECKING:
     from understudy.learning.export import ExportReport
+    from understudy.storage.engine import Database
 
-FORMATS = ("experiences", "messages", "openai")
+FORMATS = ("experiences", "messages", "openai", "kto", "pairs", "tensorzero")
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """What to export."""
+
+    out: Path
+    format: str
+    channel: str | None
+    since: int
+    redacted: bool
 
 
 def parse_since(text: str) -> int:
@@ -77,29 +89,51 @@ def export(
     need_database(settings)
 
     async def work() -> "ExportReport":
-        from understudy.learning.export import ExportFormat, export_experiences
-        from understudy.storage.chat_log import ChatArchive
         from understudy.storage.engine import Database
 
         database = await Database.open(settings.database_url)
         try:
             with progress_bar("exporting", quiet=as_json) as advance:
-                return await export_experiences(
-                    ChatArchive(database),
-                    out,
-                    channel=channel or None,
-                    since=start,
-                    format=msgspec.convert(format, ExportFormat),
-                    redact=redacted,
-                    keep=[settings.persona.name, *settings.persona.aliases],
-                    progress=advance,
-                )
+                wish = _Wish(out, format, channel or None, start, redacted)
+                keep = [settings.persona.name, *settings.persona.aliases]
+                return await _write(database, wish, keep, advance)
         finally:
             await database.close()
 
     report = run(work())
+    for warning in report.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
         print_json(msgspec.to_builtins(report))
         return
     places = f"{sum(report.redacted.values())} places redacted" if redacted else "not redacted"
     typer.echo(f"{report.rows} rows in {out}, {report.skipped} skipped, {places}")
+
+
+async def _write(
+    database: "Database", wish: _Wish, keep: list[str], progress: Advance
+) -> "ExportReport":
+    from understudy.learning.export import ExportFormat, export_experiences
+    from understudy.learning.export_preferences import PreferenceFormat, export_preferences
+    from understudy.storage.chat_log import ChatArchive
+
+    if wish.format in {"kto", "pairs"}:
+        return await export_preferences(
+            database,
+            wish.out,
+            format=msgspec.convert(wish.format, PreferenceFormat),
+            channel=wish.channel,
+            since=wish.since,
+            keep=keep,
+            progress=progress,
+        )
+    return await export_experiences(
+        ChatArchive(database),
+        wish.out,
+        channel=wish.channel,
+        since=wish.since,
+        format=msgspec.convert(wish.format, ExportFormat),
+        redact=wish.redacted,
+        keep=keep,
+        progress=progress,
+    )

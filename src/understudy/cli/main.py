@@ -7,7 +7,21 @@ import typer
 from typer.core import TyperGroup
 
 from understudy import __version__
-from understudy.cli import chat, db, doctor, export, importing, mood, rehearse, serve, token
+from understudy.cli import (
+    chat,
+    dataset,
+    db,
+    doctor,
+    evaluate,
+    export,
+    importing,
+    models,
+    mood,
+    rehearse,
+    serve,
+    token,
+    train,
+)
 from understudy.cli.terminal import CommandFailed, fail, forgive
 
 
@@ -34,6 +48,10 @@ app.command("rehearse")(rehearse.rehearse)
 app.command("import")(importing.import_recordings)
 app.command("export")(export.export)
 app.add_typer(mood.app, name="mood")
+app.add_typer(dataset.app, name="dataset")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(models.app, name="models")
 app.command("token")(token.token)
 app.add_typer(db.app, name="db")
 app.command("doctor")(doctor.doctor)

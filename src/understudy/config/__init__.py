@@ -12,6 +12,7 @@ from understudy.config.chat import (
     TwitchSettings,
     YouTubeSettings,
 )
+from understudy.config.learning import LearningSettings
 from understudy.config.loading import (
     ALIASES,
     ENV_PREFIX,
@@ -47,6 +48,7 @@ __all__ = [
     "DirectorSettings",
     "DiscordSettings",
     "EventReaction",
+    "LearningSettings",
     "LimitSettings",
     "MongoSettings",
     "MoodSettings",

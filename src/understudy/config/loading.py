@@ -149,7 +149,7 @@ def section_fields(section: str) -> dict[str, Any]:
 
 
 def _parse_text(section: str, name: str, value: Any) -> Any:
-    """Environment variables give lists and tables as JSON, those of texts also as `a,b`, `k=v`."""
+    """Environment variables give lists and tables as JSON; also as `a,b` of texts, and `k=v`."""
     kind = section_fields(section)[name].annotation
     shape = get_origin(kind)
     if not isinstance(value, str) or shape not in (list, dict):
@@ -159,7 +159,7 @@ def _parse_text(section: str, name: str, value: Any) -> Any:
             return msgspec.json.decode(value)
         except msgspec.DecodeError:
             return value
-    if value.strip() and set(get_args(kind)) != {str}:
+    if value.strip() and get_args(kind)[0] is not str:
         return value
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if shape is list:

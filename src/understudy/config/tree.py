@@ -9,6 +9,7 @@ from understudy.config.chat import (
     TwitchSettings,
     YouTubeSettings,
 )
+from understudy.config.learning import LearningSettings
 from understudy.config.sections import (
     AuthSettings,
     BrainSettings,
@@ -42,6 +43,7 @@ class Settings(Section):
     discord: DiscordSettings = DiscordSettings.model_construct()
     mood: MoodSettings = MoodSettings.model_construct()
     mongo: MongoSettings = MongoSettings.model_construct()
+    learning: LearningSettings = LearningSettings.model_construct()
 
     @property
     def data_dir(self) -> Path:

@@ -17,6 +17,7 @@ from understudy.engine.addressing import AddressReader, from_another_room
 from understudy.engine.candidates import Candidate, Outcome, SkipReason, StreamSource, removes
 from understudy.engine.clock import Clock, SimulatedClock
 from understudy.engine.director import Director
+from understudy.engine.known_events import KnownEvents
 from understudy.engine.runs import Run
 from understudy.engine.sessions import SessionEnded
 from understudy.engine.turn import TurnRequest
@@ -71,6 +72,7 @@ class Channel:
         self._filter = input_filter or InputFilter(settings.safety.blocked_words)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._recent: deque[ChatMessage] = deque(maxlen=RECENT_CHAT)
+        self._known_events = KnownEvents()
         # What is being answered; its run follows when the turn has started.
         self._answering: Candidate | None = None
         self._run: Run | None = None
@@ -96,6 +98,7 @@ class Channel:
         if isinstance(event, ChatMessage):
             await self._receive_message(event, now)
         elif isinstance(event, StreamEvent):
+            self._known_events.note(event)
             await self._publish(event)
             await self._consider(event, now)
         else:
@@ -290,6 +293,7 @@ class Channel:
             amount=event.amount if thanks and event else 0,
             run=f"{self._run_prefix}{source.id}" if self._run_prefix else "",
             ts=now,
+            known_events=self._known_events,
         )
 
     async def _record(self, outcomes: list[Outcome], now: int, turn: str = "") -> None:

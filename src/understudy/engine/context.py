@@ -26,6 +26,12 @@ _FACTS_HEADING = "What is so right now:"
 _CONTEXT_HEADING = "Context set by the person you are talking with:"
 _CHAT_HEADING = "Recent chat, so that you know what is going on:"
 _ANSWER_HEADING = "Answer this message:"
+_EXAMPLES_HEADING = (
+    "Replies of yours that people liked, to similar messages of others. Learn their manner from "
+    "them; they are no part of this conversation:"
+)
+EXAMPLES_SHARE = 0.25
+"""The part of the budget that liked replies may take: the conversation needs the rest."""
 # A block is joined to the one before it by line breaks, which cost a token at most.
 _SEPARATOR = 1
 
@@ -38,6 +44,14 @@ class ContextPart(msgspec.Struct, frozen=True):
     tokens: int
     included: bool
     why: str
+
+
+class LikedReply(msgspec.Struct, frozen=True):
+    """A reply that was liked, and the message it answered; `experience` is its id."""
+
+    prompt: str
+    response: str
+    experience: str
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -59,6 +73,7 @@ def assemble(
     cue: str = "",
     recent_chat: Sequence[ChatMessage] = (),
     facts: Mapping[str, str] | None = None,
+    examples: Sequence[LikedReply] = (),
     budget: int,
     quote: bool,
 ) -> Context:
@@ -66,26 +81,29 @@ def assemble(
 
     The persona and the message are always in; the message is cut at its end when the two alone
     are too much. `cue` says how to take the message, in trusted words, and stands before it.
-    Then, while they fit: facts, the client's context, the history from its newest message back,
-    the recent chat from its newest message back. A conversation has no holes: once a message does
-    not fit, none before it is taken. `quote` fences off the words of viewers, who are not to be
-    obeyed; without it the message is given as it is.
+    Then, while they fit: facts, the client's context, `examples` from the best one on, the history
+    from its newest message back, the recent chat from its newest message back. A conversation has
+    no holes: once a message does not fit, none before it is taken. `quote` fences off the words of
+    viewers, who are not to be obeyed; without it the message is given as it is. Examples are always
+    fenced off: they are of other people's conversations.
     """
     choice = _Choice(budget)
     system = [choice.always("persona", persona.name, persona.prompt)]
-    if quote:
+    if quote or examples:
         system.append(choice.always("rule", "safety.untrusted", SYSTEM_RULE))
-    heading = f"{_ANSWER_HEADING}\n" if recent_chat else ""
+    heading = f"{_ANSWER_HEADING}\n" if recent_chat or examples else ""
     question = _question(choice, message, viewer, f"{heading}{cue}\n" if cue else heading, quote)
     system += _facts(choice, facts or {})
     if client_context:
         block = f"{_CONTEXT_HEADING}\n{client_context}"
         system += choice.if_it_fits("client context", "client", block, _SEPARATOR)
-    messages = _history(choice, history, quote)
+    shown = _examples(choice, examples, int(budget * EXAMPLES_SHARE))
+    messages = [BrainMessage("user", shown)] if shown else []
+    messages += _history(choice, history, quote)
     chat = _chat(choice, recent_chat, _already_there(history, message, viewer), quote)
     if chat:
         messages.append(BrainMessage("user", "\n".join([_CHAT_HEADING, *chat])))
-    else:
+    elif not shown:
         question = question.removeprefix(heading)
     messages.append(BrainMessage("user", question))
     return Context(_merge(messages), "\n\n".join(system), choice.account, choice.spent)
@@ -152,6 +170,23 @@ def _facts(choice: _Choice, facts: Mapping[str, str]) -> list[str]:
         line = f"- {key}: {defuse(value)[:MAX_FACT_CHARS]}"
         lines += choice.if_it_fits("fact", key, line, heading + _SEPARATOR)
     return ["\n".join([_FACTS_HEADING, *lines])] if lines else []
+
+
+def _examples(choice: _Choice, examples: Sequence[LikedReply], limit: int) -> str:
+    """The examples that fit into `limit` tokens, the best one last, where it counts most."""
+    blocks: list[str] = []
+    left = limit
+    for example in examples:
+        block = f"{quote_viewer('viewer', example.prompt)}\nYou: {defuse(example.response)}"
+        heading = 0 if blocks else estimate_tokens(_EXAMPLES_HEADING) + MESSAGE_OVERHEAD
+        tokens = estimate_tokens(block) + heading + _SEPARATOR
+        if tokens > left:
+            why = f"over the share of liked replies by {tokens - left} tokens"
+            choice.refuse("liked reply", example.experience, tokens, why)
+        elif choice.if_it_fits("liked reply", example.experience, block, heading + _SEPARATOR):
+            left -= tokens
+            blocks.append(block)
+    return "\n".join([_EXAMPLES_HEADING, *reversed(blocks)]) if blocks else ""
 
 
 def _history(choice: _Choice, history: Sequence[SessionMessage], quote: bool) -> list[BrainMessage]:

@@ -32,6 +32,10 @@ class LiveChannels:
         """The live channels in the order they were opened."""
         return list(self._live)
 
+    def is_live(self, channel: str) -> bool:
+        """Whether a channel is opened for live sources; a rehearsed one is not."""
+        return channel in self._live
+
     async def receive(self, event: StreamInput) -> None:
         """Handle the next event of a live source; raises `ChannelRefused`."""
         channel, turn = self._live.get(event.channel) or await self._open(event.channel)

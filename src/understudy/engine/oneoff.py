@@ -28,6 +28,7 @@ from understudy.engine.runs import Run, TokenFrame, reply_id
 from understudy.engine.turn import (
     Outcome,
     TurnRequest,
+    config_hash,
     elapsed_ms,
     end_frame,
     experience_row,
@@ -199,6 +200,7 @@ class OneOffs:
     ) -> None:
         started = time.monotonic()
         answer.outcome.context = context
+        answer.outcome.config_hash = config_hash(request.persona, self._settings, "")
         reply = self._reply_stream(request.persona.emotions)
         asked = self._router.stream(self._ask(request, context), shortened=shortened)
         try:

@@ -45,6 +45,11 @@ def reply_id(run: str) -> str:
     return f"{run}_reply"
 
 
+def run_of_reply(message: str) -> str:
+    """The id of the run whose reply is stored as this message."""
+    return message.removesuffix("_reply")
+
+
 class Run:
     """One reply under way or just ended; made by `Turns`."""
 

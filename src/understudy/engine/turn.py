@@ -4,7 +4,9 @@ Owns the shape of a turn's record. Does not own how a turn runs (`turns`).
 """
 
 import asyncio
+import hashlib
 import logging
+import re
 import time
 from collections.abc import Sequence
 
@@ -12,7 +14,10 @@ import msgspec
 
 from understudy.brains.base import BrainError, Task, Usage
 from understudy.brains.router import Answer
+from understudy.config import Settings
 from understudy.engine.context import Context, ContextPart
+from understudy.engine.known_events import KnownEvents
+from understudy.engine.personas import Persona
 from understudy.engine.runs import DoneFrame, ErrorFrame, Run
 from understudy.engine.tokens import estimate_tokens
 from understudy.events import ChatMessage, Reply, Role, TurnStatus, now_ms
@@ -29,7 +34,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     `cue` is what the model is told beside `text`, in Understudy's or the streamer's own words.
     `channel` is set for turns of a stream, whose tokens are published; `origin` says where the
     experience comes from. `grace` is how many seconds the reply outlives its last reader, None
-    for ever. `run` and `ts` are given by rehearsals, which must repeat exactly.
+    for ever. `run` and `ts` are given by rehearsals, which must repeat exactly. `known_events` are
+    those of the stream.
     """
 
     session: str
@@ -51,16 +57,20 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     grace: float | None = None
     run: str = ""
     ts: int = 0
+    known_events: KnownEvents | None = None
 
 
 class Outcome(msgspec.Struct):
     """What speaking came to, filled in as it goes.
 
     `provider` and `model` say who answered, empty while nobody has; `cost_micros` is in
-    millionths of a dollar, None when the price is not known.
+    millionths of a dollar, None when the price is not known. `config_hash` names the settings it
+    was said under, `withheld` counts what the output filter kept back.
     """
 
     context: Context | None = None
+    config_hash: str = ""
+    withheld: int = 0
     usage: Usage = Usage()
     provider: str = ""
     model: str = ""
@@ -149,6 +159,30 @@ def elapsed_ms(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
+_VERSION = re.compile(r"(?:^|@)([\w-]+@\d+)$")
+
+
+def version_of(model: str) -> str:
+    """The trained version in a model's name, such as `all@3` in `tiny@all@3`; empty for none."""
+    found = _VERSION.search(model)
+    return found[1] if found else ""
+
+
+def config_hash(persona: Persona, settings: Settings, channel: str) -> str:
+    """What shapes the answers in `channel` besides what is said, as 16 hex digits.
+
+    The same persona and settings give the same digits for ever; secrets and addresses are left out.
+    """
+    brain = settings.brain
+    shape = [
+        *(persona.name, persona.prompt, settings.persona.name),
+        *(brain.provider, brain.model, brain.hf_model, brain.quantization, brain.fallback),
+        *(brain.context_tokens, brain.reply_tokens, settings.learning.examples_for(channel)),
+        *(settings.tools.builtin, [server.name for server in settings.tools.servers]),
+    ]
+    return hashlib.sha256(msgspec.json.encode(shape)).hexdigest()[:16]
+
+
 def experience_row(request: TurnRequest, reply: Reply, outcome: Outcome) -> ExperienceRow:
     """The exchange as the model saw it, with the account of its context and what it cost."""
     context, usage = outcome.context, outcome.usage
@@ -177,7 +211,20 @@ def experience_row(request: TurnRequest, reply: Reply, outcome: Outcome) -> Expe
         output_tokens=usage.output_tokens,
         cached_tokens=usage.cached_tokens,
         cost_micros=outcome.cost_micros,
+        version=version_of(reply.model),
+        config_hash=outcome.config_hash,
+        events=",".join(_events(request, reply, outcome)),
     )
+
+
+WITHHELD = "withheld"
+"""Among an experience's events: the output filter kept some of the reply back."""
+
+
+def _events(request: TurnRequest, reply: Reply, outcome: Outcome) -> list[str]:
+    known = request.known_events
+    around = known.around(request.ts or reply.ts) if known is not None else []
+    return [*around, WITHHELD] if outcome.withheld else around
 
 
 def session_message(row: SessionMessageRow) -> SessionMessage:

@@ -16,15 +16,17 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from understudy.brains.base import BrainError, BrainRequest, Text
+from understudy.brains.providers import SCRIPTED
 from understudy.brains.router import Answer, Router
 from understudy.config import Settings
 from understudy.engine.clock import Clock
-from understudy.engine.context import Context, assemble
+from understudy.engine.context import Context, LikedReply, assemble
+from understudy.engine.liked_replies import LikedReplies, in_time
 from understudy.engine.personas import Persona, PersonaNotFound, Personas
 from understudy.engine.reply import Felt, ReplyPart, ReplyStream, Shown
 from understudy.engine.runs import Run, TokenFrame, reply_id
@@ -34,6 +36,7 @@ from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turn import (
     Outcome,
     TurnRequest,
+    config_hash,
     elapsed_ms,
     end_frame,
     experience_row,
@@ -85,7 +88,9 @@ class Turns:
         clock: Clock | None = None,
         on_reply: Callable[[Reply, Outcome], None] | None = None,
         toolbox: Toolbox | None = None,
+        liked_replies: LikedReplies | None = None,
     ) -> None:
+        """`liked_replies` are shown to brains that do not look them up themselves."""
         self._settings = settings
         self._router = router
         self._sessions = sessions
@@ -96,6 +101,7 @@ class Turns:
         self._clock = clock or Clock()
         self._on_reply = on_reply
         self._toolbox = toolbox
+        self._liked_replies = liked_replies
         self._runs: dict[str, Run] = {}
         self._ended_runs: deque[tuple[float, Run]] = deque()
         self._active: dict[str, tuple[Run, asyncio.Task[None]]] = {}
@@ -224,19 +230,28 @@ class Turns:
         if request.channel:
             await self._announce(run, request)
         budget = self._settings.brain.context_tokens
+        examples = await self._examples(request)
         try:
-            await self._say(run, request, history, outcome, budget)
+            await self._say(run, request, history, examples, outcome, budget)
         except BrainError as error:
             if error.kind != "context_too_long":
                 raise
             # Our count of tokens is an estimate, and the model's may be much higher.
-            await self._say(run, request, history, outcome, budget // 2, shortened=True)
+            await self._say(run, request, history, (), outcome, budget // 2, shortened=True)
+
+    async def _examples(self, request: TurnRequest) -> Sequence[LikedReply]:
+        # The scripted brain recalls them itself, to say them again as they are.
+        if self._liked_replies is None or self._router.brain.name == SCRIPTED:
+            return ()
+        wanted = request.text, request.persona, request.channel
+        return await in_time(self._liked_replies(*wanted))
 
     async def _say(
         self,
         run: Run,
         request: TurnRequest,
         history: list[SessionMessage],
+        examples: Sequence[LikedReply],
         outcome: Outcome,
         budget: int,
         *,
@@ -245,7 +260,8 @@ class Turns:
         """Speak with at most `budget` tokens of context."""
         started = time.monotonic()
         persona = self._persona(request.persona)
-        context = outcome.context = self._assemble(request, persona, history, budget)
+        outcome.config_hash = config_hash(persona, self._settings, request.channel)
+        context = outcome.context = self._assemble(request, persona, history, examples, budget)
         reply = self._reply_stream(persona.emotions)
         answer = self._answer(self._ask(request, context), request, history, shortened)
         try:
@@ -256,6 +272,7 @@ class Turns:
                         await self._show(run, request, parts, outcome, started)
             await self._show(run, request, reply.finish(), outcome, started)
         finally:
+            outcome.withheld = reply.withheld
             note_answer(outcome, answer)
 
     async def _show(
@@ -318,7 +335,12 @@ class Turns:
             return self._personas.get("default")
 
     def _assemble(
-        self, request: TurnRequest, persona: Persona, history: list[SessionMessage], budget: int
+        self,
+        request: TurnRequest,
+        persona: Persona,
+        history: list[SessionMessage],
+        examples: Sequence[LikedReply],
+        budget: int,
     ) -> Context:
         return assemble(
             persona=persona,
@@ -329,6 +351,7 @@ class Turns:
             client_context=request.client_context,
             recent_chat=request.recent_chat,
             facts=self._facts(request),
+            examples=examples,
             budget=budget,
             quote=bool(request.channel),
         )

@@ -72,7 +72,7 @@ class AtomicFile:
         file.close()
         os.replace(file.name, self._path)
         self._file = None
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def _discard(self) -> None:
         if self._file is None:
@@ -96,7 +96,7 @@ class AtomicFile:
             ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name durable where folders can be opened (not on Windows)."""
     if os.name != "posix":
         return

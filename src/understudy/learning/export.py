@@ -1,59 +1,62 @@
 """The archive as JSON lines, for training elsewhere and for keeping.
 
-Owns the formats and what is fit to be learned from. Does not own redaction (`safety.pii`) nor how
-a file is written whole (`atomic_file`).
+Owns the formats and which rows are in them. Does not own redaction (`redacted`), thumbs and
+rankings (`export_preferences`) nor how a file is written whole (`atomic_file`).
 
 - `experiences`: `{"prompt", "response", "messages", "meta"}`; `messages` is what the model was
   given, the reply is in `response` only.
-- `openai`: `{"messages": […]}` with the reply as the last message.
+- `openai`: `{"messages": […]}` with the reply as the last message (`openai_format`).
+- `tensorzero`: datapoints (`tensorzero_format`).
 - `messages`: `{"id", "ts", "channel", "user", "text"}`, chat as it stands, redacted on request.
 
-Only whole, non-empty replies that were not disliked are training data. A liked one weighs up to
-twice as much. Whether a session is for training or validation is decided by a hash of its id, so
-no later export moves it to the other side. The channel stays readable: it is the streamer's own.
+Only whole, non-empty replies that were not disliked are training data, and corrected ones in their
+better form. A liked one weighs up to twice as much. Whether a conversation is for training or
+validation is decided by a hash of its name, so no later export moves it to the other side. The
+channel stays readable: it is the streamer's own. What a dataset leaves out beyond that
+(`dataset_builder`) is in an export.
 """
 
 import asyncio
-import hashlib
-import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
 from understudy.learning.atomic_file import AtomicFile, ExportError
+from understudy.learning.curate import unteachable
+from understudy.learning.judgements import Judgement, weight_of
+from understudy.learning.openai_format import openai_line, openai_problems
+from understudy.learning.redacted import ExchangeRedactor
+from understudy.learning.row_writer import Json, Progress, RowWriter
+from understudy.learning.splits import conversation_of, split_of
+from understudy.learning.tensorzero_format import tensorzero_line
 from understudy.safety.pii import Redactor
-from understudy.safety.untrusted import SYSTEM_RULE, quoted_names, unwrap
 from understudy.storage.chat_log import ArchivedMessage, ChatArchive
 from understudy.storage.experiences import RatedExperience
 
-__all__ = ["ExportError", "ExportFormat", "ExportReport", "export_experiences", "split_of"]
+__all__ = [
+    "ExportError",
+    "ExportFormat",
+    "ExportReport",
+    "experience_line",
+    "export_experiences",
+    "split_of",
+    "weight_of",
+]
 
-ExportFormat = Literal["experiences", "messages", "openai"]
-Progress = Callable[[int, int], None]
-"""Called with the rows looked at so far and their number in all (at most)."""
-
-BATCH = 200
-"""Rows that are redacted and written at a time, outside the event loop."""
-
-VALIDATION_PERCENT = 10
-MAX_WEIGHT = 2.0
-
-_RULE = re.compile(rf"\s*{re.escape(SYSTEM_RULE)}\s*")
-
-Json = dict[str, Any]
-Row = TypeVar("Row")
+ExportFormat = Literal["experiences", "messages", "openai", "tensorzero"]
 
 
 class ExportReport(msgspec.Struct, frozen=True):
-    """What an export did: lines written, rows left out, and replacements by kind."""
+    """What an export did: lines written, rows left out, replacements by kind, and warnings."""
 
     rows: int
     skipped: int
     redacted: dict[str, int]
+    warnings: list[str] = []
 
 
 async def export_experiences(
@@ -75,70 +78,21 @@ async def export_experiences(
     `keep`, such as the co-host's, stay. Raises `ExportError` and `StorageError`.
     """
     names = await archive.roster(channel) if roster is None else roster
-    # Sets come in another order in every process; names shared by two chatters must not.
-    redactor = Redactor(sorted(names), keep=keep)
+    redactor = ExchangeRedactor(names, keep)
     begin = since or 0
     async with AtomicFile(Path(out)) as file:
         if format == "messages":
-            writer = _Writer(file, _MessageLines(redactor if redact else None).line)
+            writer = RowWriter(file, _MessageLines(redactor.redactor if redact else None).line)
             total = await archive.count(channel)
             await writer.write(archive.iter_messages(channel, begin), total, progress)
         else:
-            lines = _ExperienceLines(redactor, format)
-            writer = _Writer(file, lines.line)
-            total = await lines.learn_names(archive.iter_experiences(channel, begin))
+            writer = RowWriter(file, _ExperienceLines(redactor, format).line)
+            total = await redactor.learn_names(archive.iter_experiences(channel, begin))
             await writer.write(archive.iter_experiences(channel, begin), total, progress)
         await file.commit()
-    found = dict(sorted(writer.redacted.items()))
-    return ExportReport(writer.rows, writer.skipped, found)
-
-
-def split_of(session: str) -> Literal["train", "val"]:
-    """The side of a session for ever: one in ten is kept for validation."""
-    digest = hashlib.sha256(session.encode("utf-8", "replace")).digest()
-    percent = int.from_bytes(digest[:8]) % 100
-    return "val" if percent < VALIDATION_PERCENT else "train"
-
-
-def weight_of(rating: float) -> float:
-    """1.0 for an unrated reply, half a point more for each like up to 2.0, 0.0 when disliked."""
-    if rating < 0:
-        return 0.0
-    return min(1.0 + rating / 2, MAX_WEIGHT)
-
-
-Line = Callable[[Any, "Counter[str]"], Json | None]
-"""Makes a row into a line and counts what it redacts; None leaves the row out."""
-
-
-class _Writer:
-    """Writes rows as lines, a batch at a time, and counts."""
-
-    def __init__(self, file: AtomicFile, line: Line) -> None:
-        self.rows = 0
-        self.skipped = 0
-        self.redacted: Counter[str] = Counter()
-        self._file = file
-        self._line = line
-        self._encode = msgspec.json.Encoder().encode
-
-    async def write(self, rows: AsyncIterator[Row], total: int, progress: Progress | None) -> None:
-        async for batch in _batches(rows):
-            data = await asyncio.to_thread(self._lines, batch)
-            await self._file.write(data)
-            if progress is not None:
-                progress(self.rows + self.skipped, max(total, self.rows + self.skipped))
-
-    def _lines(self, batch: list[Row]) -> bytes:
-        data = bytearray()
-        for row in batch:
-            line = self._line(row, self.redacted)
-            if line is None:
-                self.skipped += 1
-                continue
-            data += self._encode(line) + b"\n"
-            self.rows += 1
-        return bytes(data)
+    warnings = await asyncio.to_thread(openai_problems, Path(out)) if format == "openai" else []
+    found = dict(sorted((writer.redacted + redactor.found).items()))
+    return ExportReport(writer.rows, writer.skipped, found, warnings)
 
 
 class _MessageLines:
@@ -163,81 +117,43 @@ class _MessageLines:
 
 
 class _ExperienceLines:
-    def __init__(self, redactor: Redactor, format: ExportFormat) -> None:
+    def __init__(self, redactor: ExchangeRedactor, format: ExportFormat) -> None:
         self._redactor = redactor
-        self._identifiers = Redactor()
-        self._format = format
-
-    async def learn_names(self, rows: AsyncIterator[RatedExperience]) -> int:
-        """Know everybody who speaks in `rows` before any is redacted; returns their number."""
-        roster = self._redactor.roster
-        count = 0
-        async for row in rows:
-            count += 1
-            spoken = (m["content"] for m in row.prompt_messages if m["role"] != "system")
-            for name in (
-                row.user,
-                row.channel,
-                *(n for text in spoken for n in quoted_names(text)),
-            ):
-                roster.meet(name)
-        return count
+        self._shape = _SHAPES[format]
 
     def line(self, row: RatedExperience, found: "Counter[str]") -> Json | None:
-        weight = weight_of(row.rating)
-        if row.status != "complete" or not row.response.strip() or weight <= 0:
-            return None
-        messages = [
-            {"role": m["role"], "content": self._content(m, row.channel, found)}
-            for m in row.prompt_messages
-        ]
-        response = self._redact(row.response, row.channel, found)
-        if self._format == "openai":
-            return {"messages": [*messages, {"role": "assistant", "content": response}]}
-        return {
-            "prompt": _prompt(messages),
-            "response": response,
-            "messages": messages,
-            "meta": {
-                "id": row.id,
-                "ts": row.ts,
-                "channel": self._identifiers.redact(row.channel).text,
-                "persona": self._identifiers.redact(row.persona).text,
-                "model": row.model,
-                "weight": weight,
-                "split": split_of(row.session),
-            },
-        }
-
-    def _content(self, message: dict[str, str], channel: str, found: "Counter[str]") -> str:
-        content = message["content"]
-        if message["role"] == "system":
-            # Without envelopes the rule about them only confuses.
-            content = _RULE.sub("\n\n", content).strip()
-        else:
-            content = unwrap(content, lambda name: self._redactor.roster.pseudonym(name, channel))
-        return self._redact(content, channel, found)
-
-    def _redact(self, text: str, channel: str, found: "Counter[str]") -> str:
-        redacted = self._redactor.redact(text, streamer=channel)
-        found.update(finding.kind for finding in redacted.findings)
-        return redacted.text
+        line = experience_line(row, self._redactor)
+        return None if line is None else self._shape(line)
 
 
-def _prompt(messages: list[dict[str, str]]) -> str:
-    """The conversation as text: one message alone as it is, several with who said them."""
-    spoken = [message for message in messages if message["role"] != "system"]
-    if len(spoken) == 1:
-        return spoken[0]["content"]
-    return "\n".join(f"{message['role']}: {message['content']}" for message in spoken)
+def experience_line(row: RatedExperience, redactor: ExchangeRedactor) -> Json | None:
+    """The row of `experiences`, redacted; None when it is no example of a good reply."""
+    judgement = Judgement(rating=row.rating, correction=row.correction.strip())
+    if row.blocked or unteachable(row, judgement):
+        return None
+    exchange = redactor.exchange(row)
+    return {
+        "prompt": exchange.prompt,
+        "response": redactor.text(judgement.correction or row.response, row.channel),
+        "messages": exchange.messages,
+        "meta": {
+            "id": row.id,
+            "ts": row.ts,
+            "channel": exchange.channel,
+            "persona": exchange.persona,
+            "model": row.model,
+            "weight": judgement.weight,
+            "split": split_of(conversation_of(row)),
+        },
+    }
 
 
-async def _batches(rows: AsyncIterator[Row]) -> AsyncIterator[list[Row]]:
-    batch: list[Row] = []
-    async for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _as_it_is(line: Json) -> Json:
+    return line
+
+
+_SHAPES: dict[str, Callable[[Json], Json]] = {
+    "experiences": _as_it_is,
+    "openai": openai_line,
+    "tensorzero": tensorzero_line,
+}

@@ -5,7 +5,7 @@ Text is cleaned on the way in (no NUL, no lone surrogates), so nothing behind it
 
 from typing import Annotated, Literal, TypeGuard
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from understudy.safety.text import clean
@@ -13,6 +13,7 @@ from understudy.safety.text import clean
 SESSION_CHARS = 200
 NAME_CHARS = 200
 TEXT_CHARS = 1_000_000  # the real limit is `limits.message_chars`, answered with its own words
+REPLY_CHARS = 4_000
 MAX_SPEED = 1_000
 MAX_MEASURE = 1_000_000
 
@@ -61,6 +62,8 @@ SessionId = Annotated[str, Field(max_length=SESSION_CHARS), BeforeValidator(_one
 Message = Annotated[str, Field(max_length=TEXT_CHARS), BeforeValidator(_some_text)]
 PersonaName = Annotated[Cleaned, Field(max_length=64)]
 Measure = Annotated[str | float, BeforeValidator(_measure)]
+JudgementKind = Literal["thumb", "thumbs", "edit", "rank", "note", "safety"]
+"""How a reply may be judged; `thumbs` is the older name of `thumb`."""
 Speed = Annotated[float | Literal["max"], BeforeValidator(_speed)]
 
 
@@ -127,11 +130,22 @@ class RehearsalBody(Body):
 
 
 class FeedbackBody(Body):
-    """`POST /api/v1/feedback`: a thumb for the reply of a turn."""
+    """`POST /api/v1/feedback`: what you make of a reply, named by its message or its experience.
 
-    turn: Name
-    kind: Literal["thumbs"] = "thumbs"
-    value: Literal[1, -1]
+    `value` is that of a thumb; `text` the better reply of an edit; `replies` those of a ranking,
+    best first.
+    """
+
+    experience: Annotated[
+        Name | None, Field(validation_alias=AliasChoices("experience", "turn"))
+    ] = None
+    message_id: Name | None = None
+    kind: JudgementKind = "thumb"
+    value: Literal[1, -1] | None = None
+    text: Annotated[Cleaned, Field(max_length=REPLY_CHARS)] = ""
+    replies: Annotated[
+        list[Annotated[Cleaned, Field(max_length=REPLY_CHARS)]], Field(max_length=20)
+    ] = []
     note: Annotated[Cleaned, Field(max_length=2_000)] = ""
 
 

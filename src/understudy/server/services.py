@@ -20,6 +20,7 @@ from understudy.engine.personas import Personas
 from understudy.engine.sessions import SessionManager
 from understudy.engine.tools.approvals import Approvals
 from understudy.engine.turns import Turns
+from understudy.learning.feedback import Feedback
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
 from understudy.server.audience import Audiences
@@ -34,6 +35,7 @@ from understudy.storage.engine import Database
 from understudy.storage.experiences import Experiences
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.overlay_keys import OverlayKeys
+from understudy.storage.reactions import Reactions
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Services:
     contexts: Contexts
     archive: ChatArchive
     experiences: Experiences
+    feedback: Feedback
+    reactions: Reactions
     overlay_keys: OverlayKeys
     sessions: SessionManager
     personas: Personas

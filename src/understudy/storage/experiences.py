@@ -1,37 +1,41 @@
 """Former exchanges: how they were judged, and which of them resemble a new message.
 
-Owns the table `feedback`, reading `experience` (which `storage.log_writer` fills), and full-text
-search over it: FTS5 with BM25 on SQLite, tsvector with ts_rank on PostgreSQL. Does not own what
-is learned from them (`learning`).
+Owns reading `experience` (which `storage.log_writer` fills) and full-text search over it: FTS5 with
+BM25 on SQLite, tsvector with ts_rank on PostgreSQL. Does not own by which rules feedback counts
+(`storage.feedback`) nor what is learned from it (`learning`).
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Row,
     Select,
     Text,
     column,
+    exists,
     func,
     literal_column,
+    or_,
     select,
     table,
     tuple_,
 )
 
 from understudy.storage.engine import Database, Dialect
+from understudy.storage.feedback import FeedbackRows, Verdict, verdict
 from understudy.storage.rows import ExperienceRow, FeedbackRow
 from understudy.storage.tables import experience, feedback
 from understudy.storage.upsert import insert, storable
 
 CHUNK = 200
 """Experiences an iterator reads at a time."""
-CANDIDATES = 50
-"""Rated answers compared in one search."""
+CANDIDATES = 100
+"""Answers that somebody liked or corrected, compared in one search."""
 SIMILAR_ENOUGH = 0.5
 """A message is similar when it is alike to this share of the most alike one: among good matches,
 a shared `the` is none. BM25 is no measure for that: its scale hangs on how much is stored."""
@@ -42,18 +46,30 @@ _WORD = re.compile(r"\w+")
 
 
 class RatedExperience(ExperienceRow, frozen=True, kw_only=True):
-    """An experience with the weighted sum of its feedback's values; 0 when nobody judged it."""
+    """An experience with what its feedback adds up to; a rating of 0 when nobody judged it.
+
+    `correction` is a better reply that somebody wrote, else empty; a `blocked` one must not be
+    learned from.
+    """
 
     rating: float = 0.0
+    blocked: bool = False
+    correction: str = ""
 
 
 class RatedAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A well received answer and the message it answered; `experience` is its id."""
+    """A well received answer and the message it answered; `experience` is its id.
+
+    `response` is the better reply where somebody wrote one (`corrected`). `likeness` is the share
+    of words that the message has in common with the one that was searched for, 0 to 1.
+    """
 
     prompt: str
     response: str
     rating: float
     experience: str
+    corrected: bool = False
+    likeness: float = 1.0
 
 
 class Experiences:
@@ -61,13 +77,14 @@ class Experiences:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._feedback = FeedbackRows(database)
 
     async def get(self, experience_id: str) -> RatedExperience | None:
         """The experience with this id (the id of its run), or None."""
-        statement = _rated().where(experience.c.id == storable(experience_id))
+        statement = select(experience).where(experience.c.id == storable(experience_id))
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
-        return None if row is None else _experience(row)
+        return None if row is None else (await self._rate([row]))[0]
 
     async def add_feedback(self, row: FeedbackRow) -> None:
         """Store a judgement; one with this id that is already there stays as it is."""
@@ -88,22 +105,16 @@ class Experiences:
             await connection.execute(statement.on_conflict_do_nothing())
 
     async def feedback(self, experience_id: str) -> list[FeedbackRow]:
-        """The judgements of an experience, oldest first."""
-        statement = (
-            select(feedback)
-            .where(feedback.c.experience_id == storable(experience_id))
-            .order_by(feedback.c.ts, feedback.c.id)
-        )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).all()
-        return [_feedback(row) for row in rows]
+        """Every row of feedback of an experience, oldest first; see `storage.feedback.standing`."""
+        return await self._feedback.all(experience_id)
 
     async def similar(
         self, text: str, *, persona: str | None = None, channel: str | None = None, limit: int = 5
     ) -> list[RatedAnswer]:
-        """Whole answers rated above 0 to messages like `text`, best-rated first.
+        """Answers to messages like `text`: first corrected ones, then liked ones, best first.
 
-        Equal ratings are in order of the search score, then of their ids.
+        Liked are whole answers rated above 0; blocked ones are left out. Equal ones are in order
+        of the search score, then of their ids.
         """
         terms = search_terms(text)
         if not terms or limit < 1:
@@ -115,16 +126,13 @@ class Experiences:
             statement = statement.where(experience.c.channel == storable(channel))
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).all()
-        alike = [_likeness(text, row.prompt_text) for row in rows]
-        enough = SIMILAR_ENOUGH * max(alike, default=0.0)
-        similar = [row for row, likeness in zip(rows, alike, strict=True) if likeness >= enough]
-        similar.sort(key=lambda row: -row.rating)
-        return [
-            RatedAnswer(
-                prompt=row.prompt_text, response=row.response, rating=row.rating, experience=row.id
-            )
-            for row in similar[:limit]
-        ]
+        judged = await self._feedback.of([row.id for row in rows])
+        found = [_answer(text, row, verdict(judged.get(row.id, ()))) for row in rows]
+        answers = [answer for answer in found if answer is not None]
+        enough = SIMILAR_ENOUGH * max((each.likeness for each in answers), default=0.0)
+        similar = [answer for answer in answers if answer.likeness >= enough]
+        similar.sort(key=lambda answer: (not answer.corrected, -answer.rating))
+        return similar[:limit]
 
     async def iterate(
         self, channel: str | None = None, since: int = 0
@@ -133,7 +141,7 @@ class Experiences:
 
         No transaction stays open between chunks, so a slow reader holds up nobody.
         """
-        statement = _rated().order_by(experience.c.ts, experience.c.id).limit(CHUNK)
+        statement = select(experience).order_by(experience.c.ts, experience.c.id).limit(CHUNK)
         if channel is not None:
             statement = statement.where(experience.c.channel == storable(channel))
         place = tuple_(experience.c.ts, experience.c.id)
@@ -141,11 +149,15 @@ class Experiences:
         while True:
             async with self._database.read() as connection:
                 rows = (await connection.execute(statement.where(beyond))).all()
-            for row in rows:
-                yield _experience(row)
+            for rated in await self._rate(rows):
+                yield rated
             if len(rows) < CHUNK:
                 return
             beyond = place > (rows[-1].ts, rows[-1].id)
+
+    async def _rate(self, rows: Sequence[Row[Any]]) -> list[RatedExperience]:
+        judged = await self._feedback.of([row.id for row in rows])
+        return [_experience(row, verdict(judged.get(row.id, ()))) for row in rows]
 
 
 def search_terms(text: str) -> list[str]:
@@ -173,15 +185,13 @@ def tsquery(terms: list[str]) -> str:
 
 
 def search_statement(dialect: Dialect, terms: list[str]) -> "Select[*tuple[Any, ...]]":
-    """The best matches among whole answers rated above 0, with their `score`, higher is closer."""
-    total = func.sum(feedback.c.value * feedback.c.weight)
-    rated = (
-        select(feedback.c.experience_id, total.label("rating"))
-        .group_by(feedback.c.experience_id)
-        .having(total > 0)
-        .subquery("rated")
-    )
-    source = experience.join(rated, rated.c.experience_id == experience.c.id)
+    """The best matches among answers that somebody liked or corrected, best first.
+
+    Whether they are liked on the whole is for `verdict` to say.
+    """
+    judged = exists().where(feedback.c.experience_id == experience.c.id, feedback.c.value > 0)
+    edited = exists().where(feedback.c.experience_id == experience.c.id, feedback.c.kind == "edit")
+    source: FromClause = experience
     found: ColumnElement[bool]
     score: ColumnElement[float]
     if dialect == "sqlite":
@@ -201,13 +211,27 @@ def search_statement(dialect: Dialect, terms: list[str]) -> "Select[*tuple[Any, 
             experience.c.id,
             experience.c.prompt_text,
             experience.c.response,
-            rated.c.rating,
-            score.label("score"),
+            experience.c.status,
         )
         .select_from(source)
-        .where(found, experience.c.status == "complete")
+        .where(found, judged, or_(experience.c.status == "complete", edited))
         .order_by(score.desc(), experience.c.id)
         .limit(CANDIDATES)
+    )
+
+
+def _answer(text: str, row: Row[Any], judged: Verdict) -> RatedAnswer | None:
+    """The answer if it is worth giving again: corrected, or liked as it is, and not blocked."""
+    liked = judged.rating > 0 and row.status == "complete"
+    if judged.blocked or not (judged.correction or liked):
+        return None
+    return RatedAnswer(
+        prompt=row.prompt_text,
+        response=judged.correction or row.response,
+        rating=judged.rating + judged.correction_weight,
+        experience=row.id,
+        corrected=bool(judged.correction),
+        likeness=_likeness(text, row.prompt_text),
     )
 
 
@@ -217,16 +241,7 @@ def _likeness(one: str, other: str) -> float:
     return 2 * len(words & others) / (len(words) + len(others) or 1)
 
 
-def _rated() -> "Select[*tuple[Any, ...]]":
-    rating = (
-        select(func.coalesce(func.sum(feedback.c.value * feedback.c.weight), 0.0))
-        .where(feedback.c.experience_id == experience.c.id)
-        .scalar_subquery()
-    )
-    return select(experience, rating.label("rating"))
-
-
-def _experience(row: Row[Any]) -> RatedExperience:
+def _experience(row: Row[Any], judged: Verdict) -> RatedExperience:
     return RatedExperience(
         id=row.id,
         ts=row.ts,
@@ -252,20 +267,7 @@ def _experience(row: Row[Any]) -> RatedExperience:
         version=row.version,
         config_hash=row.config_hash,
         events=row.events,
-        rating=row.rating,
-    )
-
-
-def _feedback(row: Row[Any]) -> FeedbackRow:
-    return FeedbackRow(
-        id=row.id,
-        experience=row.experience_id,
-        ts=row.ts,
-        kind=row.kind,
-        value=row.value,
-        by=row.by_user,
-        note=row.note,
-        source=row.source,
-        weight=row.weight,
-        text=row.text,
+        rating=judged.rating,
+        blocked=judged.blocked,
+        correction=judged.correction,
     )

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, literal, select, union
 from understudy.storage.channels import channel_ids
 from understudy.storage.engine import Database
 from understudy.storage.tables import chat_message, moderation, stream_event, viewer
+from understudy.storage.upsert import storable
 
 Roster = set[tuple[str, str]]
 """Pairs of login and display name."""
@@ -21,6 +22,14 @@ class Viewers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def first_seen(self, platform: str, login: str) -> int | None:
+        """When a viewer was first seen anywhere (ms); None for somebody never seen."""
+        statement = select(viewer.c.first_seen).where(
+            viewer.c.platform == storable(platform), viewer.c.login == storable(login)
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).scalar_one_or_none()
 
     async def roster(self, channel: str | None = None) -> Roster:
         """Everyone seen in `channel` (None = anywhere) under every name they ever had.

@@ -1,8 +1,8 @@
-/** The virtual list of messages, events and replies: following, pausing, moving, rating. */
+/** The virtual list of messages, events and replies: following, pausing, moving, judging. */
 import { type VirtualItem, useVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown } from "lucide-react";
 import { useLayoutEffect, useRef, useState } from "react";
-import type { Row } from "@/live/rows";
+import type { Judgement, Row } from "@/live/rows";
 import { CAPACITY, type TimelineView } from "@/live/timeline";
 import styles from "@/pages/monitor/feed.module.css";
 import { RowView } from "@/pages/monitor/row-view";
@@ -12,13 +12,13 @@ import { useHotkeys } from "@/ui/hotkeys";
 interface FeedProps {
   timeline: TimelineView;
   cohost: string;
-  onRate: (turn: string, value: 1 | -1) => void;
+  onJudge: (turn: string, judgement: Judgement) => void;
 }
 
 const ESTIMATES: Record<Row["kind"], number> = { message: 30, event: 38, reply: 84, notice: 28 };
 
 /** The feed and its "42 new" button. */
-export function Feed({ timeline, cohost, onRate }: FeedProps) {
+export function Feed({ timeline, cohost, onJudge }: FeedProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const [selected, setSelected] = useState<string | null>(null);
   const pausable = usePausable(timeline);
@@ -49,7 +49,7 @@ export function Feed({ timeline, cohost, onRate }: FeedProps) {
     pausable.resume();
   };
   const newest = list.range?.endIndex ?? rows.length - 1;
-  useFeedKeys({ rows, selected, newest, select, goLive, onRate });
+  useFeedKeys({ rows, selected, newest, select, goLive, onJudge });
 
   return (
     <div className={styles.frame}>
@@ -72,7 +72,7 @@ export function Feed({ timeline, cohost, onRate }: FeedProps) {
               isSelected={rows[item.index]?.key === selected}
               onSelect={select}
               cohost={cohost}
-              onRate={onRate}
+              onJudge={onJudge}
             />
           ))}
         </div>
@@ -82,7 +82,7 @@ export function Feed({ timeline, cohost, onRate }: FeedProps) {
   );
 }
 
-interface FeedItemProps extends Pick<FeedProps, "cohost" | "onRate"> {
+interface FeedItemProps extends Pick<FeedProps, "cohost" | "onJudge"> {
   item: VirtualItem;
   row: Row | undefined;
   total: number;
@@ -126,17 +126,17 @@ interface FeedKeys {
   newest: number;
   select: (index: number) => void;
   goLive: () => void;
-  onRate: FeedProps["onRate"];
+  onJudge: FeedProps["onJudge"];
 }
 
-function useFeedKeys({ rows, selected, newest, select, goLive, onRate }: FeedKeys): void {
+function useFeedKeys({ rows, selected, newest, select, goLive, onJudge }: FeedKeys): void {
   const move = (step: 1 | -1) => {
     const at = rows.findIndex((row) => row.key === selected);
     select(at < 0 ? newest : at + step);
   };
   const rate = (value: 1 | -1) => {
     const turn = turnOf(rows.find((row) => row.key === selected));
-    if (turn) onRate(turn, value);
+    if (turn) onJudge(turn, { kind: "thumb", value });
   };
   useHotkeys({
     j: () => move(1),

@@ -1,5 +1,5 @@
 /** The chat monitor: what the chat says, what the co-host makes of it, and why. */
-import { useRate, useStatus } from "@/api/queries";
+import { useJudge, useStatus } from "@/api/queries";
 import { useLive } from "@/live/context";
 import { Approvals } from "@/pages/monitor/approvals";
 import { EmptyState } from "@/pages/monitor/empty-state";
@@ -12,7 +12,7 @@ import { Summary } from "@/pages/monitor/summary";
 export function MonitorPage() {
   const { timeline, moods } = useLive();
   const { data: status } = useStatus();
-  const rate = useRate();
+  const judge = useJudge();
   return (
     <div className={styles.page}>
       <div className={styles.header}>
@@ -27,7 +27,7 @@ export function MonitorPage() {
           <Feed
             timeline={timeline}
             cohost={status?.cohost ?? "Co-host"}
-            onRate={(turn, value) => rate({ turn, value })}
+            onJudge={(turn, judgement) => judge({ turn, judgement })}
           />
         )}
         <Summary counts={timeline.counts} moods={moods} brain={status?.brain} />

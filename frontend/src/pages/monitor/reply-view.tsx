@@ -1,18 +1,33 @@
-/** A reply of the co-host: what it answers, its text as it comes, its feelings, and its rating. */
-import { CornerDownRight, Smile, ThumbsDown, ThumbsUp } from "lucide-react";
+/** A reply of the co-host: what it answers, its text as it comes, its feelings, and what is made of it. */
+import { CornerDownRight, Smile } from "lucide-react";
 import type { EmotionEvent, TurnStatus } from "@/client/live-events";
-import type { Rating, ReplyRow } from "@/live/rows";
+import type { Judgement, ReplyRow } from "@/live/rows";
+import {
+  Judges,
+  JudgingButtons,
+  JudgingForm,
+  useWriting,
+} from "@/pages/monitor/judging";
 import styles from "@/pages/monitor/reply-view.module.css";
 import { Time } from "@/pages/monitor/time";
 
 interface ReplyViewProps {
   row: ReplyRow;
   cohost: string;
-  onRate: (turn: string, value: 1 | -1) => void;
+  isSelected: boolean;
+  onJudge: (turn: string, judgement: Judgement) => void;
 }
 
 /** The card of one reply. */
-export function ReplyView({ row, cohost, onRate }: ReplyViewProps) {
+export function ReplyView({ row, cohost, isSelected, onJudge }: ReplyViewProps) {
+  const [writing, onWrite] = useWriting(isSelected);
+  const isOver = row.status !== "streaming";
+  const judging = {
+    row,
+    writing,
+    onWrite,
+    onJudge: (judgement: Judgement) => onJudge(row.turn, judgement),
+  };
   return (
     <div className={styles.frame}>
       <Time ts={row.ts} />
@@ -24,7 +39,7 @@ export function ReplyView({ row, cohost, onRate }: ReplyViewProps) {
             <EmotionBadge key={emotion.id} emotion={emotion} />
           ))}
           <Outcome row={row} />
-          <Thumbs row={row} onRate={onRate} />
+          {isOver && <JudgingButtons {...judging} />}
         </div>
         {row.prompt && (
           <p className={styles.prompt}>
@@ -39,6 +54,8 @@ export function ReplyView({ row, cohost, onRate }: ReplyViewProps) {
           {row.status === "streaming" && <span className={styles.caret} aria-hidden />}
         </p>
         {row.error && <p className={styles.error}>{row.error}</p>}
+        {isOver && <JudgingForm {...judging} />}
+        {isOver && isSelected && <Judges turn={row.turn} />}
       </div>
     </div>
   );
@@ -72,42 +89,4 @@ function Outcome({ row }: { row: ReplyRow }) {
       {seconds}
     </span>
   );
-}
-
-function Thumbs({ row, onRate }: Pick<ReplyViewProps, "row" | "onRate">) {
-  if (row.status === "streaming") return null;
-  const { rating } = row;
-  return (
-    <span className={styles.thumbs}>
-      {rating && <span className={styles.stored}>{ratingLabel(rating)}</span>}
-      <Thumb value={1} row={row} onRate={onRate} />
-      <Thumb value={-1} row={row} onRate={onRate} />
-    </span>
-  );
-}
-
-function Thumb({ value, row, onRate }: Pick<ReplyViewProps, "row" | "onRate"> & { value: 1 | -1 }) {
-  const isGiven = row.rating?.value === value && row.rating.state !== "failed";
-  const Icon = value === 1 ? ThumbsUp : ThumbsDown;
-  return (
-    <button
-      type="button"
-      className={`${styles.thumb} ${value === 1 ? styles.good : styles.bad}`}
-      aria-pressed={isGiven}
-      title={value === 1 ? "Good reply (G)" : "Bad reply (B)"}
-      onClick={(event) => {
-        event.stopPropagation();
-        onRate(row.turn, value);
-      }}
-    >
-      <Icon size={14} aria-hidden />
-      <span className="sr-only">{value === 1 ? "Good reply" : "Bad reply"}</span>
-    </button>
-  );
-}
-
-function ratingLabel({ value, state }: Rating): string {
-  if (state === "saving") return "saving…";
-  if (state === "failed") return "not stored";
-  return value === 1 ? "stored as good" : "stored as bad";
 }

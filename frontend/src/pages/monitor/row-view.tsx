@@ -2,7 +2,7 @@
 import { CornerDownRight, Reply as ReplyIcon } from "lucide-react";
 import { memo } from "react";
 import { displayName } from "@/client/live-events";
-import type { EventRow, MessageRow, NoticeRow, Row } from "@/live/rows";
+import type { EventRow, Judgement, MessageRow, NoticeRow, Row } from "@/live/rows";
 import { AuthorBadges } from "@/pages/monitor/author-badges";
 import { DecisionChip } from "@/pages/monitor/decision-chip";
 import { ReplyView } from "@/pages/monitor/reply-view";
@@ -14,15 +14,17 @@ interface RowViewProps {
   row: Row;
   cohost: string;
   isSelected: boolean;
-  onRate: (turn: string, value: 1 | -1) => void;
+  onJudge: (turn: string, judgement: Judgement) => void;
 }
 
 /** Rendered again only when the row itself was replaced. */
 export const RowView = memo(
-  function RowView({ row, cohost, isSelected, onRate }: RowViewProps) {
+  function RowView({ row, cohost, isSelected, onJudge }: RowViewProps) {
     if (row.kind === "message") return <MessageView row={row} isSelected={isSelected} />;
     if (row.kind === "event") return <EventView row={row} isSelected={isSelected} />;
-    if (row.kind === "reply") return <ReplyView row={row} cohost={cohost} onRate={onRate} />;
+    if (row.kind === "reply") {
+      return <ReplyView row={row} cohost={cohost} isSelected={isSelected} onJudge={onJudge} />;
+    }
     return <NoticeView row={row} />;
   },
   (before, now) =>

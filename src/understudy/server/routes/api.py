@@ -6,12 +6,10 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Response
 
-from understudy.events import new_id, now_ms
 from understudy.server.access import Moderator, Owner, ServicesDep
-from understudy.server.bodies import FeedbackBody, OverlayKeyBody
+from understudy.server.bodies import OverlayKeyBody
 from understudy.server.problems import Problem
 from understudy.storage.chat_log import ArchivedMessage
-from understudy.storage.rows import FeedbackRow
 
 router = APIRouter(prefix="/api/v1", tags=["web app"])
 
@@ -48,24 +46,6 @@ async def messages(
         "messages": [_describe(message) for message in page],
         "next": page[-1].cursor if len(page) == limit else None,
     }
-
-
-@router.post("/feedback", status_code=201)
-async def feedback(body: FeedbackBody, services: ServicesDep, caller: Moderator) -> dict[str, str]:
-    """Judge the reply of a turn; stored before this answers."""
-    row = FeedbackRow(
-        id=new_id("feedback_"),
-        experience=body.turn,
-        ts=now_ms(),
-        kind=body.kind,
-        value=body.value,
-        by=caller.user,
-        note=body.note,
-    )
-    if await services.experiences.get(body.turn) is None:
-        raise Problem(404, f"there is no reply of turn {body.turn!r} to judge")
-    await services.log.append(row)
-    return {"id": row.id}
 
 
 @router.get("/overlay-keys")
