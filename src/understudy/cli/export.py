@@ -1,4 +1,4 @@
-"""`understudy export`: experiences and messages as JSON lines."""
+"""`understudy export`: experiences, messages and what they are labelled as JSON lines."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from understudy.cli.terminal import (
+    Advance,
     ConfigOption,
     DataOption,
     JsonOption,
@@ -19,9 +20,23 @@ from understudy.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from understudy.config import Settings
     from understudy.learning.export import ExportReport
+    from understudy.storage.chat_log import ChatArchive
+    from understudy.storage.mongo_labels import LabelledMessage
 
-FORMATS = ("experiences", "messages", "openai")
+FORMATS = ("experiences", "messages", "openai", "classification")
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """What to export."""
+
+    out: Path
+    format: str
+    channel: str | None
+    since: int
+    redacted: bool
+    quiet: bool
 
 
 def parse_since(text: str) -> int:
@@ -76,30 +91,91 @@ def export(
     settings = read_settings(config, data)
     need_database(settings)
 
-    async def work() -> "ExportReport":
-        from understudy.learning.export import ExportFormat, export_experiences
-        from understudy.storage.chat_log import ChatArchive
-        from understudy.storage.engine import Database
-
-        database = await Database.open(settings.database_url)
-        try:
-            with progress_bar("exporting", quiet=as_json) as advance:
-                return await export_experiences(
-                    ChatArchive(database),
-                    out,
-                    channel=channel or None,
-                    since=start,
-                    format=msgspec.convert(format, ExportFormat),
-                    redact=redacted,
-                    keep=[settings.persona.name, *settings.persona.aliases],
-                    progress=advance,
-                )
-        finally:
-            await database.close()
-
-    report = run(work())
+    wish = _Wish(out, format, channel or None, start, redacted, quiet=as_json)
+    report = run(_export(settings, wish))
+    _warn(report)
     if as_json:
         print_json(msgspec.to_builtins(report))
         return
     places = f"{sum(report.redacted.values())} places redacted" if redacted else "not redacted"
     typer.echo(f"{report.rows} rows in {out}, {report.skipped} skipped, {places}")
+
+
+async def _export(settings: "Settings", wish: _Wish) -> "ExportReport":
+    from understudy.storage.chat_log import ChatArchive
+    from understudy.storage.engine import Database
+
+    labels = await _labels(settings, wish.channel) if wish.format == "classification" else {}
+    database = await Database.open(settings.database_url)
+    try:
+        with progress_bar("exporting", quiet=wish.quiet) as advance:
+            return await _write(ChatArchive(database), settings, wish, labels, advance)
+    finally:
+        await database.close()
+
+
+async def _write(
+    archive: "ChatArchive",
+    settings: "Settings",
+    wish: _Wish,
+    labels: "dict[str, LabelledMessage]",
+    progress: Advance,
+) -> "ExportReport":
+    from understudy.learning.export import (
+        ExportFormat,
+        export_classification,
+        export_experiences,
+    )
+
+    keep = [settings.persona.name, *settings.persona.aliases]
+    if wish.format == "classification":
+        return await export_classification(
+            archive,
+            wish.out,
+            labels,
+            channel=wish.channel,
+            since=wish.since,
+            keep=keep,
+            progress=progress,
+        )
+    return await export_experiences(
+        archive,
+        wish.out,
+        channel=wish.channel,
+        since=wish.since,
+        format=msgspec.convert(wish.format, ExportFormat),
+        redact=wish.redacted,
+        keep=keep,
+        progress=progress,
+    )
+
+
+async def _labels(settings: "Settings", channel: str | None) -> "dict[str, LabelledMessage]":
+    """The labels that people gave in MongoDB, where there is one."""
+    from understudy.storage.mongo_labels import MongoLabels
+
+    url = settings.mongo.url.get_secret_value()
+    if not url:
+        return {}
+    mongo = MongoLabels(url)
+    try:
+        return await mongo.by_document(channel)
+    finally:
+        await mongo.close()
+
+
+def _warn(report: "ExportReport") -> None:
+    """Name every label that has too few examples."""
+    from understudy.learning.export import ClassificationReport
+    from understudy.mood.labels import too_few
+
+    if not isinstance(report, ClassificationReport):
+        return
+    for warning in too_few(report.labels):
+        typer.echo(f"warning: {warning}", err=True)
+    if report.rows and not report.labels:
+        typer.echo(
+            "warning: no line is labelled yet: write a label into each completion, "
+            "such as negative, neutral or positive",
+            err=True,
+        )

@@ -7,6 +7,7 @@ a file is written whole (`atomic_file`).
   given, the reply is in `response` only.
 - `openai`: `{"messages": […]}` with the reply as the last message.
 - `messages`: `{"id", "ts", "channel", "user", "text"}`, chat as it stands, redacted on request.
+- `classification`: `{"prompt": "<chat message>", "completion": "<label or empty>"}`.
 
 Only whole, non-empty replies that were not disliked are training data. A liked one weighs up to
 twice as much. Whether a session is for training or validation is decided by a hash of its id, so
@@ -17,7 +18,7 @@ import asyncio
 import hashlib
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,9 +29,20 @@ from understudy.learning.atomic_file import AtomicFile, ExportError
 from understudy.safety.pii import Redactor
 from understudy.safety.untrusted import SYSTEM_RULE, quoted_names, unwrap
 from understudy.storage.chat_log import ArchivedMessage, ChatArchive
+from understudy.storage.chat_tail import MessageKey
 from understudy.storage.experiences import RatedExperience
+from understudy.storage.mongo_documents import document_id, time_of
+from understudy.storage.mongo_labels import LabelledMessage
 
-__all__ = ["ExportError", "ExportFormat", "ExportReport", "export_experiences", "split_of"]
+__all__ = [
+    "ClassificationReport",
+    "ExportError",
+    "ExportFormat",
+    "ExportReport",
+    "export_classification",
+    "export_experiences",
+    "split_of",
+]
 
 ExportFormat = Literal["experiences", "messages", "openai"]
 Progress = Callable[[int, int], None]
@@ -54,6 +66,12 @@ class ExportReport(msgspec.Struct, frozen=True):
     rows: int
     skipped: int
     redacted: dict[str, int]
+
+
+class ClassificationReport(ExportReport, frozen=True):
+    """The same, and how many lines have which label."""
+
+    labels: dict[str, int]
 
 
 async def export_experiences(
@@ -91,6 +109,36 @@ async def export_experiences(
         await file.commit()
     found = dict(sorted(writer.redacted.items()))
     return ExportReport(writer.rows, writer.skipped, found)
+
+
+async def export_classification(
+    archive: ChatArchive,
+    out: str | PathLike[str],
+    labels: Mapping[str, LabelledMessage],
+    *,
+    channel: str | None = None,
+    since: int | None = None,
+    keep: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> ClassificationReport:
+    """Write every message from `since` (ms) on, redacted, with its label or an empty one.
+
+    `labels` are by the id of their document (`storage.mongo_documents`); those whose message is not
+    in the archive come last. Messages that moderators removed are left out where nobody labelled
+    them. Raises `ExportError` and `StorageError`.
+    """
+    begin = since or 0
+    redactor = Redactor(sorted(await archive.roster(channel)), keep=keep)
+    lines = _ClassificationLines(redactor, labels)
+    async with AtomicFile(Path(out)) as file:
+        writer = _Writer(file, lines.line)
+        total = await archive.count(channel)
+        await writer.write(archive.iter_messages(channel, begin), total, progress)
+        await writer.write(lines.others(begin), total, progress)
+        await file.commit()
+    found = dict(sorted(writer.redacted.items()))
+    labelled = dict(sorted(lines.labels.items()))
+    return ClassificationReport(writer.rows, writer.skipped, found, labelled)
 
 
 def split_of(session: str) -> Literal["train", "val"]:
@@ -160,6 +208,39 @@ class _MessageLines:
             "user": user,
             "text": text,
         }
+
+
+class _ClassificationLines:
+    def __init__(self, redactor: Redactor, labels: Mapping[str, LabelledMessage]) -> None:
+        self.labels: Counter[str] = Counter()
+        self._redactor = redactor
+        self._left = dict(labels)
+
+    async def others(self, since: int) -> AsyncIterator[LabelledMessage]:
+        """Labelled messages from `since` on that were no lines yet."""
+        for document, labelled in self._left.items():
+            if not since or (time_of(document) or 0) >= since:
+                yield labelled
+
+    def line(self, row: ArchivedMessage | LabelledMessage, found: "Counter[str]") -> Json | None:
+        if isinstance(row, LabelledMessage):
+            return self._line(row.prompt, row.completion, "", found)
+        message = row.message
+        key = MessageKey(message.channel, message.ts, message.id)
+        labelled = self._left.pop(document_id(key), None)
+        if labelled is None and row.deleted:
+            return None
+        label = labelled.completion if labelled else ""
+        return self._line(message.text, label, message.channel, found)
+
+    def _line(self, text: str, label: str, streamer: str, found: "Counter[str]") -> Json | None:
+        redacted = self._redactor.redact(text, streamer=streamer)
+        if not redacted.text.strip():
+            return None
+        found.update(finding.kind for finding in redacted.findings)
+        if label := label.strip():
+            self.labels[label] += 1
+        return {"prompt": redacted.text, "completion": label}
 
 
 class _ExperienceLines:

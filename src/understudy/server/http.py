@@ -13,11 +13,13 @@ from understudy.server.routes import (
     feeds,
     health,
     intake,
+    mood,
     openai,
     personas,
     rehearsals,
     sockets,
     statistics,
+    twitch,
 )
 from understudy.server.routes.pages import install_pages
 from understudy.server.services import Services
@@ -32,6 +34,8 @@ _ROUTERS = (
     rehearsals.router,
     intake.router,
     statistics.router,
+    mood.router,
+    twitch.router,
     sockets.router,
     feeds.router,
 )
