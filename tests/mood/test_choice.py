@@ -6,9 +6,9 @@ import pytest
 from tests.fakes.openai_server import Failure, OpenAIServer, Reply
 from tests.mood.mood_data import labelled
 from tests.serving import settings_for
-from understudy.app.mood_model import open_mood_model
 from understudy.brains.base import Brain
 from understudy.config import Settings
+from understudy.learning.mood_model import open_mood_model
 from understudy.mood import choice as module
 from understudy.mood.bounded import BoundedClassifier
 from understudy.mood.choice import MoodChoice, choose_classifier, meter_settings

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from importlib.util import find_spec
 
-from understudy.app.mood_model import open_mood_model
 from understudy.app.twitch_account import TwitchAccount, channel_names
 from understudy.bus import Bus
 from understudy.config import Settings, SettingsError
@@ -18,6 +17,7 @@ from understudy.engine.sessions import SessionManager
 from understudy.engine.statistics import EmoteReader
 from understudy.engine.turns import Turns
 from understudy.events import Event
+from understudy.learning.mood_model import open_mood_model
 from understudy.mood.channel_words import ChannelWords
 from understudy.mood.choice import choose_classifier, meter_settings
 from understudy.mood.classifier import MoodClassifier

@@ -7,7 +7,6 @@ read without one (`live_chat`).
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import msgspec
 
@@ -17,7 +16,7 @@ from understudy.engine.channel import StreamInput
 from understudy.events import ChatMessage
 from understudy.outputs.chat import ChatOutput
 from understudy.sources.base import Source
-from understudy.sources.twitch import scopes
+from understudy.sources.twitch import scopes, token_file
 from understudy.sources.twitch.auth import TwitchAuth
 from understudy.sources.twitch.errors import MissingScope
 from understudy.sources.twitch.eventsub import TwitchEventSub
@@ -26,9 +25,6 @@ from understudy.sources.twitch.irc import channel_name
 from understudy.sources.twitch.login import TwitchLogin
 from understudy.sources.twitch.moderating import ChatModerator
 from understudy.sources.twitch.sending import ChatSender
-
-TOKEN_FILE = "twitch.token"
-"""The login's name in the data directory."""
 
 _NOBODY = "twitch.send is on, but nobody is logged in to Twitch: log in on the page Channels"
 
@@ -40,7 +36,8 @@ class TwitchAccount:
         """Raises `SettingsError` for a channel whose name is none."""
         twitch = settings.twitch
         self._cohost = settings.persona.name.casefold()
-        self._auth = TwitchAuth(twitch.id_url, twitch.client_id, token_file(settings))
+        token = settings.data_dir / token_file.NAME
+        self._auth = TwitchAuth(twitch.id_url, twitch.client_id, token)
         self._helix = Helix(twitch.helix_url, self._auth)
         self._sender = ChatSender(self._helix, self._auth)
         self._exit = AsyncExitStack()
@@ -125,8 +122,3 @@ def channel_names(settings: Settings) -> list[str]:
         return list(dict.fromkeys(channel_name(channel) for channel in settings.twitch.channels))
     except ValueError as error:
         raise SettingsError(str(error)) from None
-
-
-def token_file(settings: Settings) -> Path:
-    """Where the login is stored."""
-    return settings.data_dir / TOKEN_FILE

@@ -32,10 +32,9 @@ async def _twitch(settings: "Settings") -> Finding:
 
 async def _twitch_login(settings: "Settings") -> tuple[str, str]:
     """The state of the stored login, and what it is; Twitch itself is not asked."""
-    from understudy.app.twitch_account import token_file
     from understudy.sources.twitch.errors import TokenFileError
     from understudy.sources.twitch.scopes import WRITE_CHAT
-    from understudy.sources.twitch.token_file import TokenFile
+    from understudy.sources.twitch.token_file import NAME, TokenFile
 
     twitch = settings.twitch
     if not twitch.client_id:
@@ -43,7 +42,7 @@ async def _twitch_login(settings: "Settings") -> tuple[str, str]:
             return "broken", "twitch.send needs a login: set twitch.client_id"
         return "ok", "without an account"
     try:
-        token = await TokenFile(token_file(settings)).read()
+        token = await TokenFile(settings.data_dir / NAME).read()
     except TokenFileError as error:
         return "broken", str(error)
     if token is None:
@@ -106,7 +105,7 @@ async def _mongo(settings: "Settings") -> Finding:
 
 
 async def _mood(settings: "Settings") -> Finding:
-    from understudy.app.mood_model import open_mood_model
+    from understudy.learning.mood_model import open_mood_model
     from understudy.mood.choice import choose_classifier
 
     if not settings.mood.enabled:

@@ -142,7 +142,7 @@ def upload(
 
     Example: understudy mood upload labels.jsonl --base gpt-4o-mini
     """
-    from understudy.app.mood_model import fine_tune_mood_model
+    from understudy.learning.mood_model import fine_tune_mood_model
     from understudy.mood.labels import counts, too_few
 
     settings = read_settings(config, data)
@@ -231,7 +231,7 @@ def _judges(settings: "Settings", channel: str, transformer: str) -> "list[MoodC
 
 
 def _chat_model(settings: "Settings", model: str) -> "MoodClassifier":
-    from understudy.app.mood_model import open_mood_model
+    from understudy.learning.mood_model import open_mood_model
     from understudy.mood.chat_model import ChatModelClassifier
 
     return ChatModelClassifier(open_mood_model(settings, model), f"chat model {model}")

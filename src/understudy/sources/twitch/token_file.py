@@ -15,6 +15,9 @@ import msgspec
 
 from understudy.sources.twitch.errors import TokenFileError
 
+NAME = "twitch.token"
+"""Of the file, in the data directory."""
+
 
 class Token(msgspec.Struct, frozen=True):
     """An access token with what renews it; `expires_at` is in seconds since the epoch, UTC.
