@@ -39,6 +39,7 @@ class Subscription:
         # That the reader must not linger: somebody waits for it, or there is a lot to do.
         self._urgent = asyncio.Event()
         self._awaited = 0
+        self._enough = capacity
         self._closed = False
 
     def __len__(self) -> int:
@@ -68,7 +69,7 @@ class Subscription:
         self._queue.append(event)
         self._readable.set()
         self._idle.clear()
-        if len(self._queue) == self.capacity // 4:
+        if len(self._queue) == self._enough:
             self._urgent.set()
         return True
 
@@ -80,7 +81,8 @@ class Subscription:
         """All queued events up to `limit`, waiting for the first; empty once closed and read.
 
         After the first, others are waited for during `linger` seconds, which spares a reader that
-        is in no hurry from being woken for each; not while somebody waits for the reader.
+        is in no hurry from being woken for each; not while somebody waits for the reader, and
+        no longer than until there is a quarter of `limit`.
         """
         if not self._queue:
             self._idle.set()
@@ -90,7 +92,7 @@ class Subscription:
             self._readable.clear()
             await self._readable.wait()
         if linger and not (self._closed or self._awaited):
-            await self._linger(linger)
+            await self._linger(linger, max(1, limit // 4))
         if len(self._queue) > limit:
             # A reader with a backlog never waits: without this nobody else would have a turn.
             await asyncio.sleep(0)
@@ -125,9 +127,10 @@ class Subscription:
         self._writable.set()
         self._urgent.set()
 
-    async def _linger(self, seconds: float) -> None:
-        if len(self._queue) >= self.capacity // 4:
+    async def _linger(self, seconds: float, enough: int) -> None:
+        if len(self._queue) >= enough:
             return
+        self._enough = enough
         self._urgent.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
