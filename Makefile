@@ -112,8 +112,9 @@ test-browser: $(TEST_TOOLS) $(UI) ## Drive a real Chromium; REQUIRE_BROWSER=1 fa
 	$(BIN)/pytest -m browser
 
 .PHONY: screenshots
-screenshots: $(TEST_TOOLS) $(UI) ## Renew the pictures of the documents from the browser tests
+screenshots: $(TEST_TOOLS) $(UI) ## Renew the pictures of the documents: the monitor, the mood overlay
 	REQUIRE_BROWSER=1 UPDATE_SCREENSHOTS=1 $(BIN)/pytest -m browser -k picture
+	$(BIN)/python scripts/write_overlay_pictures.py
 
 ##@ Working on it
 

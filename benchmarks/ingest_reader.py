@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
+import uvloop
 
 from benchmarks.ingest_corpus import CHANNELS
 from understudy.app import Application
@@ -172,13 +173,13 @@ def main() -> None:
     parser.add_argument("--wake-ups", type=float)
     given = parser.parse_args()
     if given.wake_ups:
-        print(asyncio.run(wake_ups(given.wake_ups)))
+        print(uvloop.run(wake_ups(given.wake_ups)))
         return
     if given.parse:
         print(parse_rate(given.parse))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        measured = asyncio.run(Ingest(given).run(given.url, given.data or Path(temporary)))
+        measured = uvloop.run(Ingest(given).run(given.url, given.data or Path(temporary)))
     print(msgspec.json.encode(measured).decode())
 
 

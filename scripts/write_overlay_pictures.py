@@ -1,10 +1,12 @@
 """Writes the pictures of `docs/overlays.md`: each theme of the mood overlay in three moods.
 
-Owns the evenings that are shown and the scene behind them. A real server serves the overlay, the
-readings travel over its bus, and a real Chromium draws them; `make ui` and Chromium are needed.
+Owns the evenings that are shown and the games behind them, one dark and one bright. A real server
+serves the overlay, the readings travel over its bus, and a real Chromium draws them; `make ui` and
+Chromium are needed.
 """
 
 import asyncio
+import io
 import math
 import os
 import shutil
@@ -31,6 +33,8 @@ EVENING_SECONDS = 300
 READINGS = 150
 SETTLED = "() => document.getAnimations().length === 0"
 
+Colour = tuple[int, int, int]
+
 
 class Theme(NamedTuple):
     """How a theme is pictured: the size of the browser source, and of one panel of the sheet."""
@@ -48,16 +52,28 @@ class Evening(NamedTuple):
     message: float
 
 
+class Game(NamedTuple):
+    """What lies behind the overlay: the colours of the sky's ends, and of the hills."""
+
+    above: Colour
+    below: Colour
+    hills: tuple[Colour, Colour, Colour]
+
+
 THEMES = {
-    "glow": Theme((1280, 720), (424, 238)),
-    "bar": Theme((424, 64), (424, 84)),
-    "river": Theme((424, 150), (424, 150)),
+    "glow": Theme((1280, 720), (400, 225)),
+    "bar": Theme((400, 64), (400, 84)),
+    "river": Theme((400, 140), (400, 140)),
 }
 EVENINGS = {
     "tense": Evening("negative", -0.72, 0.75, -0.9),
     "calm": Evening("neutral", 0.04, 0.3, 0.1),
     "happy": Evening("positive", 0.74, 0.9, 0.95),
 }
+GAMES = (
+    Game((22, 24, 54), (74, 54, 94), ((38, 44, 70), (28, 34, 54), (18, 22, 36))),
+    Game((126, 190, 235), (232, 240, 236), ((176, 206, 170), (146, 190, 128), (206, 196, 150))),
+)
 
 
 def readings(channel: str, evening: Evening, until: int) -> Iterator[MoodReading]:
@@ -80,17 +96,17 @@ def readings(channel: str, evening: Evening, until: int) -> Iterator[MoodReading
         )
 
 
-def scene(size: tuple[int, int]) -> Image.Image:
-    """A made-up game at dusk, so that one sees what shines through."""
+def landscape(size: tuple[int, int], game: Game) -> Image.Image:
+    """A made-up game, so that one sees what shines through."""
     width, height = size
     picture = Image.new("RGB", size)
     pen = ImageDraw.Draw(picture)
     for y in range(height):
         share = y / height
-        pen.line(
-            [(0, y), (width, y)], (int(22 + 52 * share), int(24 + 30 * share), int(54 + 40 * share))
-        )
-    for layer, colour in enumerate([(38, 44, 70), (28, 34, 54), (18, 22, 36)]):
+        sky = zip(game.above, game.below, strict=True)
+        red, green, blue = (round(top + (bottom - top) * share) for top, bottom in sky)
+        pen.line([(0, y), (width, y)], (red, green, blue))
+    for layer, colour in enumerate(game.hills):
         crests = [
             (x, height * (0.5 + 0.15 * layer) + height * 0.1 * math.sin(x / width * (7 + 4 * layer)
                 + 2 * layer) * math.cos(x / width * 3 + layer))
@@ -110,7 +126,7 @@ async def launch(playwright: Playwright) -> Browser:
 
 
 async def photograph(browser: Browser, server: Running, theme: str, mood: str) -> Image.Image:
-    """One panel of the sheet."""
+    """The overlay alone, transparent around what it shows."""
     channel = f"{theme}-{mood}"
     for reading in readings(channel, EVENINGS[mood], now_ms()):
         await server.application.services.bus.publish(reading)
@@ -121,31 +137,29 @@ async def photograph(browser: Browser, server: Running, theme: str, mood: str) -
         await page.goto(f"{server.url}/overlay/mood?theme={theme}&channel={channel}")
         await page.wait_for_selector(f".us-mood.us-live[data-label={EVENINGS[mood].label}]")
         await page.wait_for_function(SETTLED)
-        taken = Path(tempfile.gettempdir()) / f"understudy-{channel}.png"
-        await page.screenshot(path=taken, omit_background=True)
+        taken = await page.screenshot(omit_background=True)
     finally:
         await page.close()
-    with Image.open(taken) as overlay:
-        shot = overlay.convert("RGBA")
-    taken.unlink()
-    return on_scene(shot, THEMES[theme])
+    return Image.open(io.BytesIO(taken)).convert("RGBA")
 
 
-def on_scene(overlay: Image.Image, theme: Theme) -> Image.Image:
-    """The overlay in the middle of the scene, in the size of a panel."""
+def over_game(overlay: Image.Image, theme: Theme, game: Game) -> Image.Image:
+    """The overlay in the middle of the game, in the size of a panel."""
     share = theme.panel[0] / theme.source[0]
     whole = (theme.source[0], round(theme.panel[1] / share))
-    picture = scene(whole).convert("RGBA")
+    picture = landscape(whole, game).convert("RGBA")
     picture.alpha_composite(overlay, (0, (whole[1] - overlay.height) // 2))
     return picture.convert("RGB").resize(theme.panel, Image.Resampling.LANCZOS)
 
 
-def side_by_side(panels: list[Image.Image]) -> Image.Image:
-    """The panels in a row."""
-    width, height = panels[0].size
-    sheet = Image.new("RGBA", (len(panels) * (width + GAP) - GAP, height))
-    for number, panel in enumerate(panels):
-        sheet.paste(panel, (number * (width + GAP), 0))
+def contact_sheet(overlays: list[Image.Image], theme: Theme) -> Image.Image:
+    """A row of panels for each game, a column for each overlay, on nothing."""
+    width, height = theme.panel
+    across, down = width + GAP, height + GAP
+    sheet = Image.new("RGBA", (len(overlays) * across - GAP, len(GAMES) * down - GAP))
+    for row, game in enumerate(GAMES):
+        for column, overlay in enumerate(overlays):
+            sheet.paste(over_game(overlay, theme, game), (column * across, row * down))
     return sheet
 
 
@@ -154,9 +168,10 @@ async def write(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as data:
         async with running(settings_for(Path(data))) as server, async_playwright() as playwright:
             browser = await launch(playwright)
-            for theme in THEMES:
-                panels = [await photograph(browser, server, theme, mood) for mood in EVENINGS]
-                side_by_side(panels).save(folder / f"mood-{theme}.png", optimize=True)
+            for name, theme in THEMES.items():
+                overlays = [await photograph(browser, server, name, mood) for mood in EVENINGS]
+                picture = contact_sheet(overlays, theme)
+                picture.save(folder / f"mood-{name}.png", optimize=True)
             await browser.close()
 
 

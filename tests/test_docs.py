@@ -201,11 +201,11 @@ def shown_default(key: str) -> str:
 def test_settings_that_are_named_exist(document: Path) -> None:
     sections = "|".join(Settings.model_fields)
     pattern = re.compile(rf"(?:{sections})\.[a-z_]+")
-    # `auth.secret` is a file as well; modules and files are no settings.
+    # `auth.secret` is a file as well; modules and other files are no settings.
     named = {
         match[0]
         for code in CODE.findall(prose(document))
-        if (match := pattern.match(code)) and not code.endswith((".py", ".announced"))
+        if (match := pattern.match(code)) and not code.endswith((".py", ".announced", ".token"))
     }
     assert named - settings_keys() == set()
 
@@ -342,6 +342,15 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "useradd": check_system_tool,
     "python3": check_system_tool,
 }
+ASSIGNMENT = re.compile(rf"({ENV_PREFIX}\w+)=(.*)")
+
+
+def without_settings(words: list[str]) -> list[str]:
+    """The command in `words`, once the settings before it have been read."""
+    while match := ASSIGNMENT.fullmatch(words[0]):
+        load_settings(env={match[1]: match[2]}, env_file=None)
+        words = words[1:]
+    return words
 
 
 @pytest.mark.parametrize("document", DOCS, ids=by_document)
@@ -350,7 +359,7 @@ def test_commands_that_are_not_run_name_what_exists(document: Path) -> None:
         if block.document != document:
             continue
         for line in block.text.splitlines():
-            words = shlex.split(line)
+            words = without_settings(shlex.split(line))
             if words[0] == "sudo":
                 words = words[1:]
             tool = Path(words[0]).name

@@ -15,6 +15,7 @@ import { NoticeProvider } from "@/ui/notices";
 import { Shell } from "@/ui/shell";
 import { TooltipProvider } from "@/ui/tooltip";
 
+const ChannelsPage = lazy(() => import("@/pages/channels/channels-page"));
 const OverlaysPage = lazy(() => import("@/pages/overlays/overlays-page"));
 
 const isUnauthorized = (error: unknown) => error instanceof ApiError && error.status === 401;
@@ -97,6 +98,7 @@ function Pages() {
           <Switch>
             <Route path="/" component={MonitorPage} />
             <Route path="/overlays" component={OverlaysPage} />
+            <Route path="/channels" component={ChannelsPage} />
             <Route>
               <Redirect to="/" replace />
             </Route>

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def waiting(awaitable: "asyncio.Task[None]") -> bool:
+async def waiting(awaitable: "asyncio.Task[Any]") -> bool:
     await settle()
     return not awaitable.done()
 
@@ -277,3 +278,62 @@ async def test_a_subscription_nobody_wrote_to_is_drained(bus: Bus) -> None:
     await bus.drained()
     archive.close()
     await archive.drained()
+
+
+# --- a reader that is in no hurry
+
+
+FOR_EVER = 3_600.0
+
+
+async def test_a_reader_that_lingers_takes_what_comes_meanwhile(bus: Bus) -> None:
+    slow = bus.subscribe("slow")
+    taking = asyncio.create_task(slow.batch(linger=0.05))
+    for number in range(3):
+        await bus.publish(chat(number))
+        await settle()
+    assert ids(await taking) == ["0", "1", "2"]
+
+
+async def test_a_lingering_reader_goes_on_when_there_is_enough(bus: Bus) -> None:
+    slow = bus.subscribe("slow")
+    taking = asyncio.create_task(slow.batch(limit=8, linger=FOR_EVER))
+    await bus.publish(chat(0))
+    assert await waiting(taking)
+    await bus.publish(chat(1))
+    assert ids(await asyncio.wait_for(taking, 5)) == ["0", "1"]
+
+
+async def test_nobody_waits_for_a_lingering_reader(bus: Bus) -> None:
+    slow = bus.subscribe("slow", lossless=True)
+
+    async def read() -> list[list[str]]:
+        batches: list[list[str]] = []
+        while events := await slow.batch(linger=FOR_EVER):
+            batches.append(ids(events))
+        return batches
+
+    reading = asyncio.create_task(read())
+    await bus.publish(chat(0))
+    await settle()
+    await asyncio.wait_for(bus.drained(), 5)
+    await bus.publish(chat(1))
+    await settle()
+    bus.unsubscribe(slow)
+    assert await asyncio.wait_for(reading, 5) == [["0"], ["1"]]
+
+
+async def test_a_backlog_gives_others_their_turn(bus: Bus) -> None:
+    slow = bus.subscribe("slow")
+    for number in range(4):
+        await bus.publish(chat(number))
+    turns: list[str] = []
+
+    async def other() -> None:
+        turns.append("other")
+
+    task = asyncio.create_task(other())
+    for _ in range(4):
+        turns += ids(await slow.batch(limit=1))
+    await task
+    assert turns.index("other") < len(turns) - 1

@@ -7,7 +7,11 @@ from tests.cli.conftest import Understudy, leave_loose_ends
 from understudy.cli import doctor
 from understudy.config import Settings
 
-PARTS = ("data", "database", "bus", "brain", "tools", "personas", "web app", "auth")
+PARTS = (
+    *("data", "database", "bus", "brain", "tools", "personas"),
+    *("twitch", "youtube", "discord", "mongo", "mood"),
+    *("web app", "auth"),
+)
 
 
 def finding(understudy: Understudy, part: str, state: str) -> str:

@@ -68,7 +68,9 @@ def test_there_are_enough_planted_cases() -> None:
     assert len(PLANTED) >= 30
 
 
-@pytest.mark.parametrize("format", ["experiences", "openai", "messages", "tensorzero"])
+@pytest.mark.parametrize(
+    "format", ["experiences", "openai", "messages", "tensorzero", "classification"]
+)
 def test_nothing_planted_is_left(
     planted: Settings, understudy: Understudy, workplace: Path, format: str
 ) -> None:
@@ -85,7 +87,7 @@ def test_nothing_planted_is_left(
 def test_exports_are_equal_to_the_byte(
     planted: Settings, understudy: Understudy, workplace: Path
 ) -> None:
-    for format in ("experiences", "openai", "messages"):
+    for format in ("experiences", "openai", "messages", "classification"):
         understudy("export", "--out", "a.jsonl", "--format", format)
         understudy("export", "--out", "b.jsonl", "--format", format)
         assert (workplace / "a.jsonl").read_bytes() == (workplace / "b.jsonl").read_bytes() != b""

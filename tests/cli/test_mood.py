@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.cli.conftest import Understudy, one_line
 from tests.fakes.openai_server import OpenAIServer, Reply
 from tests.mood.mood_data import labelled
 from understudy.config import Settings
+from understudy.mood.chat_model import SYSTEM_PROMPT
 
 CARROT = "that jump was insane PogChamp"
 
@@ -24,13 +26,13 @@ def write(path: Path, split: str = "tune", count: int | None = None) -> Path:
 
 
 @contextmanager
-def served_model(script: Reply) -> Iterator[OpenAIServer]:
+def served_model(script: Reply = Reply(), **options: Any) -> Iterator[OpenAIServer]:
     """A fake model server in a thread of its own."""
     started: list[OpenAIServer] = []
     ready, over = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with OpenAIServer(script) as server:
+        async with OpenAIServer(script, **options) as server:
             started.append(server)
             ready.set()
             await asyncio.to_thread(over.wait)
@@ -132,6 +134,71 @@ def test_a_fine_tuned_model_is_judged(
     figures = json.loads(judged.stdout)["chat model ft:mood"]
     assert sum(row["neutral"] for row in figures["confusion"].values()) == 12
     assert {chat["model"] for chat in server.chats} == {"ft:mood"}
+
+
+def uploaded(server: OpenAIServer) -> list[list[dict[str, str]]]:
+    """The conversations in the file that came in."""
+    form = server.requests[0].body.decode()
+    assert 'name="purpose"\r\n\r\nfine-tune\r\n' in form
+    lines = [line for line in form.splitlines() if line.startswith('{"messages"')]
+    return [json.loads(line)["messages"] for line in lines]
+
+
+def test_labels_are_uploaded_and_a_model_is_fine_tuned(
+    understudy: Understudy, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai", reason="the extra understudy[openai] is not installed")
+    file = write(workplace / "labels.jsonl", count=12)
+    with file.open("a") as more:
+        more.write('{"prompt": "mail bob@example.com", "completion": "neutral"}\n')
+        more.write('{"prompt": "not labelled", "completion": ""}\n')
+        more.write('{"prompt": "buy", "completion": "spam"}\n')
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with served_model(api_key="sk-test") as server:
+        monkeypatch.setenv("UNDERSTUDY_BRAIN__BASE_URL", server.url)
+        done = understudy("mood", "upload", file, "--base", "small-model")
+    assert done.exit_code == 0, done.stderr
+    assert (
+        "13 messages are uploaded, job ftjob-test on small-model: validating_files" in done.stdout
+    )
+    assert "mood.classifier" in done.stdout
+    assert done.stderr.splitlines()[-1] == "left out, for their labels are no moods: spam (1)"
+    sent = uploaded(server)
+    assert len(sent) == 13
+    assert sent[-1][0] == {"role": "system", "content": SYSTEM_PROMPT}
+    assert sent[-1][1:] == [
+        {"role": "user", "content": "mail [email]"},
+        {"role": "assistant", "content": "neutral"},
+    ]
+    job = server.requests[1].json
+    assert job == {"model": "small-model", "training_file": "file-test", "suffix": "mood"}
+
+
+def test_an_upload_that_fails_is_one_sentence(
+    understudy: Understudy, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai", reason="the extra understudy[openai] is not installed")
+
+    def refused(*arguments: object) -> str:
+        done = understudy("mood", "upload", *arguments)
+        assert (done.exit_code, done.stdout) == (1, "")
+        return done.stderr.splitlines()[-1]
+
+    few, file = write(workplace / "few.jsonl", count=9), write(workplace / "all.jsonl")
+    assert "only 9 labelled messages" in refused(few, "--base", "m")
+    assert "fine-tuning needs a key: set OPENAI_API_KEY" in refused(file, "--base", "m")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-key-1234")
+    with served_model(api_key="sk-test") as server:
+        monkeypatch.setenv("UNDERSTUDY_BRAIN__BASE_URL", server.url)
+        said = refused(file, "--base", "m")
+        assert "does not accept the key: check brain.openai_api_key" in said
+        assert "sk-wrong" not in said
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    assert "cannot be reached" in refused(file, "--base", "m")
+    with served_model(models=["other"]) as server:
+        monkeypatch.setenv("UNDERSTUDY_BRAIN__BASE_URL", server.url)
+        said = refused(file, "--base", "m")
+        assert "Model m is not available" in said
 
 
 def test_mistakes_are_one_sentence(

@@ -35,6 +35,22 @@ def test_a_name_inside_a_word_is_no_mention(text: str) -> None:
     assert not READER.read(message(text)).to_cohost
 
 
+def test_the_account_of_the_cohost_is_the_cohost_as_long_as_it_is_logged_in() -> None:
+    accounts = [""]
+    reader = AddressReader(["Understudy"], ["marlow"], lambda: accounts[-1])
+    mention = message("@Cohost_Bot hi")
+    reply = message("and then?", reply_to="m-1", reply_to_user="cohost_bot")
+    assert reader.read(mention).to_other
+    assert not reader.is_cohost("")
+    accounts.append("cohost_bot")
+    assert reader.is_cohost("cohost_bot")
+    assert reader.read(mention).to_cohost
+    assert reader.read(reply).to_cohost
+    assert reader.read(message("@bob hi")).to_other
+    accounts.append("")
+    assert reader.read(reply).to_other
+
+
 def test_the_cohost_wins_over_another_mention() -> None:
     reading = READER.read(message("@bob ask @undy about it"))
     assert reading.to_cohost

@@ -1,6 +1,6 @@
 """All of Twitch that an account meets, with a login that works: the servers and our clients."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ async def twitch(
             await auth.aclose()
 
 
-def store(path: Path, ids: TwitchIdServer, account: Account, time: SteppedTime) -> None:
+def store(path: Path, ids: TwitchIdServer, account: Account, time: Callable[[], float]) -> None:
     """Put a login into the token file, as an earlier run left it."""
     grant = ids.grant(account)
     token = {

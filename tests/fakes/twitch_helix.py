@@ -5,6 +5,7 @@ the scope of every call, and keeps what it was asked: `sent`, `deleted`, `bans`,
 EventSub subscriptions must name a session that `eventsub` has open, when there is one.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,7 +23,8 @@ class TwitchHelixServer(TwitchServer):
     """Answers under `/helix`; `url` is what goes into the settings.
 
     `drop` is the reason why messages are not shown, `refuse_subscription` may refuse one with
-    status and message, and `moderated` are the numbers of channels the account moderates.
+    status and message, and `moderated` are the numbers of channels the account moderates. While
+    `hold` is not set, messages wait to be answered; `held` counts those that did.
     """
 
     def __init__(self, ids: TwitchIdServer, eventsub: TwitchEventSubServer | None = None) -> None:
@@ -35,6 +37,9 @@ class TwitchHelixServer(TwitchServer):
         self.subscribed: list[dict[str, Any]] = []
         self.moderated: list[str] = []
         self.drop: dict[str, str] | None = None
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.held = 0
         self.refuse_subscription: Subscribing = lambda wanted: None
         self._ids = ids
         self._eventsub = eventsub
@@ -58,6 +63,9 @@ class TwitchHelixServer(TwitchServer):
         parts = urlsplit(request.path)
         name = f"{request.method} {parts.path.removeprefix('/helix')}"
         scope, serve = _CALLS.get(name, ("", None))
+        if name == "POST /chat/messages" and not self.hold.is_set():
+            self.held += 1
+            await self.hold.wait()
         if serve is None:
             refuse(exchange, 404, "")
         elif scope and scope not in account.scopes:

@@ -55,13 +55,19 @@ class TwitchServer(HttpServer):
 
 
 class TwitchIdServer(TwitchServer):
-    """Hands out tokens. `refreshes` counts renewals that worked; `hold` delays them until set."""
+    """Hands out tokens. `refreshes` counts renewals that worked; `hold` delays them until set.
+
+    A code for a login holds for `code_seconds` and may be asked about every `interval` seconds.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.access: dict[str, Account] = {}
         self.refresh: dict[str, Account] = {}
         self.refreshes = 0
+        self.interval: float = 5
+        self.code_seconds: float = 1800
+        self.codes = 0
         self.hold: asyncio.Event | None = None
         self.client_secret_wanted = False
         self.answers: deque[str] = deque()
@@ -131,9 +137,11 @@ class TwitchIdServer(TwitchServer):
             refuse(exchange, 400, "missing scopes")
             return
         self._code = "device-code-secret"
-        begun = {"device_code": self._code, "user_code": "ABCDEFGH", "expires_in": 1800}
+        self.codes += 1
+        begun = {"device_code": self._code, "user_code": "ABCDEFGH"}
+        times = {"expires_in": self.code_seconds, "interval": self.interval}
         where = "https://www.twitch.tv/activate?device-code=ABCDEFGH"
-        reply(exchange, 200, {**begun, "interval": 5, "verification_uri": where})
+        reply(exchange, 200, {**begun, **times, "verification_uri": where})
 
     def _exchange(self, exchange: Exchange, form: dict[str, str]) -> None:
         if self.answers:

@@ -149,7 +149,6 @@ async def test_a_chat_model_is_asked_about_each_message() -> None:
             "??",
         }
         await classifier.aclose()
-        await brain.aclose()
 
 
 async def test_a_chat_model_that_fails_is_one_sentence() -> None:

@@ -90,6 +90,20 @@ async def test_what_was_taken_back_is_uncounted_after_it_was_stored(database: Da
     assert hour.score == pytest.approx(0.9)
 
 
+async def test_a_channel_that_is_rehearsed_leaves_no_trace(database: Database) -> None:
+    store = MoodRollups(database)
+    history = MoodHistory(store, keeps=lambda channel: channel != "ada")
+    for channel in ("ada", "bob"):
+        history.count(channel, 0.9, NOW)
+        history.count(channel, 0.9, NOW)
+        history.uncount(channel, 0.9, NOW)
+    history.read(reading(0.4))
+    await history.save()
+    assert await store.load("ada", HOUR) == []
+    [hour] = await store.load("bob", HOUR)
+    assert hour.messages == 1
+
+
 async def test_nothing_is_lost_while_the_disk_refuses(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:

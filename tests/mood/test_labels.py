@@ -50,7 +50,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_labels_with_few_examples_are_named() -> None:
     lines = [LabelledLine(str(n), "positive") for n in range(100)] + [LabelledLine("x", "neutral")]
     assert counts(lines) == {"negative": 0, "neutral": 1, "positive": 100}
-    assert too_few(lines) == [
+    assert too_few(counts(lines)) == [
         "only 0 lines are labelled negative: 100 of each make a model worth having",
         "only 1 lines are labelled neutral: 100 of each make a model worth having",
     ]

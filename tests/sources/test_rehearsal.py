@@ -104,6 +104,7 @@ async def test_every_message_of_a_recording_has_a_fate_and_is_archived(
     assert sorted(reasons(rehearsal)) == ["mention"] * 4 + ["not_addressed", "stream_event"]
     assert [reply["user"] for reply in report["replies"]][:2] == ["u1", "cap"], "thanks come first"
     assert all(reply["status"] == "complete" and reply["text"] for reply in report["replies"])
+    assert all(fate["detail"].endswith(".") for fate in report["fates"])
     archived = await services.archive.messages("harbor", None, 100)
     assert len(archived) == 5
     assert services.channels.names() == []
@@ -187,6 +188,56 @@ async def test_a_channel_given_replaces_the_recorded_ones(
 ) -> None:
     path = record(tmp_path, line(0, "hi"), line(1, "hi", channel="tavern"))
     assert report_of(await play(services, path, channel="stage"))["channels"] == ["stage"]
+
+
+# --- the mood
+
+FEELINGS = ["PogChamp", "love this so much", "amazing", "so good", "hype", "insane PogChamp"]
+CHEERFUL = [line(n, FEELINGS[n % len(FEELINGS)], f"fan{n}") for n in range(30)]
+
+
+async def test_a_report_tells_how_the_mood_went(services: Services, tmp_path: Path) -> None:
+    late = line(600, "so boring", "grump", channel="tavern")
+    report = report_of(await play(services, record(tmp_path, *CHEERFUL, late), seed=1))
+    assert list(report["mood_curve"]) == ["harbor", "tavern"]
+    harbor = report["mood_curve"]["harbor"]
+    assert harbor["step"] == 1
+    seconds = [point["at"] for point in harbor["points"]]
+    assert seconds == sorted(set(seconds))
+    assert seconds[0] == 0
+    assert 20 < seconds[-1] < 30
+    assert set(harbor["points"][0]) == {"at", "value", "intensity", "label"}
+    assert (harbor["points"][0]["label"], harbor["points"][-1]["label"]) == ("neutral", "positive")
+    assert [point["at"] for point in report["mood_curve"]["tavern"]["points"]] == [600]
+
+
+async def test_pace_does_not_change_the_mood(services: Services, tmp_path: Path) -> None:
+    path = record(tmp_path, *CHEERFUL)
+    curves = [
+        report_of(await play(services, path, speed=speed))["mood_curve"]
+        for speed in (None, 1_000.0)
+    ]
+    assert curves[0] == curves[1]
+
+
+async def test_the_words_of_a_channel_count_in_its_mood(services: Services, tmp_path: Path) -> None:
+    path = record(tmp_path, *[line(n, "glorp", f"fan{n}") for n in range(10)])
+
+    async def newest() -> float:
+        report = report_of(await play(services, path))
+        return report["mood_curve"]["harbor"]["points"][-1]["value"]
+
+    assert await newest() == 0
+    folder = services.settings.data_dir / "mood"
+    folder.mkdir(exist_ok=True)
+    (folder / "harbor.yaml").write_text("words: {glorp: 1}")
+    assert await newest() > 0.3
+
+
+async def test_where_no_mood_is_read_the_report_has_none(tmp_path: Path) -> None:
+    async with Application(settings_for(tmp_path / "data", mood__enabled=False)) as application:
+        rehearsal = await play(application.services, record(tmp_path, *CHEERFUL))
+    assert report_of(rehearsal)["mood_curve"] == {}
 
 
 # --- trouble

@@ -83,6 +83,23 @@ async def test_sources_run_side_by_side(
     assert [state.running for state in runner.states()] == [False, False]
 
 
+async def test_sources_of_one_name_are_told_apart(
+    start: Callable[..., SourceRunner], heard: list[Event]
+) -> None:
+    over = Radio("video", fail(SourceEnded("the first stream has ended: start the next one")))
+    runner = start(over, Radio("video"), Radio("other"), Radio("video"))
+    await until(lambda: len(heard) == 3 and not runner.states()[0].running)
+    assert [(state.name, state.running) for state in runner.states()] == [
+        ("video", False),
+        ("video 2", True),
+        ("other", True),
+        ("video 3", True),
+    ]
+    assert runner.problems() == ["the first stream has ended: start the next one"]
+    await runner.close()
+    assert not any(state.running for state in runner.states())
+
+
 async def test_one_that_breaks_down_is_started_again(
     start: Callable[..., SourceRunner], heard: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:

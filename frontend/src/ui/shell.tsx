@@ -1,5 +1,5 @@
 /** What surrounds every page: the rail of pages, the top bar, failures, and the page itself. */
-import { Layers, MessagesSquare, Moon, Sun, TerminalSquare } from "lucide-react";
+import { Layers, MessagesSquare, Moon, Radio, Sun, TerminalSquare } from "lucide-react";
 import type { ReactNode } from "react";
 import { Link, useRoute } from "wouter";
 import { serverUrl } from "@/live/address";
@@ -32,6 +32,7 @@ function Rail() {
       <img className={styles.logo} src={iconUrl} alt="Understudy" width={28} height={28} />
       <PageLink to="/" label="Chat Monitor" icon={<MessagesSquare size={20} aria-hidden />} />
       <PageLink to="/overlays" label="Overlays" icon={<Layers size={20} aria-hidden />} />
+      <PageLink to="/channels" label="Channels" icon={<Radio size={20} aria-hidden />} />
       <Tooltip text="Test client" side="right">
         <a className={styles.item} href={serverUrl("try").href}>
           <TerminalSquare size={20} aria-hidden />

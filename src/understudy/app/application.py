@@ -39,6 +39,9 @@ from understudy.engine.turns import Publish, Turns
 from understudy.events import Reply
 from understudy.learning.feedback import Feedback
 from understudy.learning.liked_replies import LikedReplies
+from understudy.mood.channel_words import ChannelWords
+from understudy.mood.choice import meter_settings
+from understudy.mood.curve import MoodCurves
 from understudy.mood.tokens import TokenReader
 from understudy.mood.word_lists import built_in_lists
 from understudy.outputs.live import LiveFeed
@@ -186,6 +189,8 @@ class Application:
             settings, database, bus, channels, sessions, turns, emotes, feedback
         )
         self._exit.push_async_callback(live.close)
+        if settings.mood.enabled:
+            self._own(live.words.watch, "mood words")
         services = Services(
             settings=settings,
             secret=load_secret(settings),
@@ -210,6 +215,7 @@ class Application:
             live=live.channels,
             sources=live.sources,
             intake=live.intake,
+            twitch=live.twitch.login if live.twitch else None,
             statistics=live.statistics,
             feed=ground.feed,
             audiences=Audiences(ground.feed),
@@ -362,6 +368,9 @@ def _rehearsals(
         await bus.drained()
         await build.log.flushed()
 
+    def make_moods() -> MoodCurves:
+        return MoodCurves(ChannelWords(settings.data_dir / "mood"), meter_settings(settings))
+
     parts = RehearsalParts(
         settings=settings,
         channels=channels,
@@ -370,6 +379,7 @@ def _rehearsals(
         settled=settled,
         make_turns=build.for_rehearsal,
         emotes_of=emotes,
+        make_moods=make_moods if settings.mood.enabled else None,
     )
     return Rehearsals(parts, settings.data_dir / "rehearsals")
 

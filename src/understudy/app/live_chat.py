@@ -2,11 +2,14 @@
 
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.util import find_spec
 
 from understudy.app.learning import follow_audience
+from understudy.app.twitch_account import TwitchAccount, channel_names
 from understudy.bus import Bus
 from understudy.config import Settings, SettingsError
+from understudy.engine.addressing import no_account
 from understudy.engine.channel import Channel, StreamInput
 from understudy.engine.channels import Channels
 from understudy.engine.live_channels import ChannelRefused, LiveChannels
@@ -16,14 +19,12 @@ from understudy.engine.statistics import EmoteReader
 from understudy.engine.turns import Turns
 from understudy.events import Event
 from understudy.learning.feedback import Feedback
+from understudy.learning.mood_model import open_mood_model
 from understudy.mood.channel_words import ChannelWords
+from understudy.mood.choice import choose_classifier, meter_settings
 from understudy.mood.classifier import MoodClassifier
-from understudy.mood.errors import MoodError
 from understudy.mood.history import MoodHistory
-from understudy.mood.meter import MeterSettings
-from understudy.mood.models import MoodModels
 from understudy.mood.monitor import MoodMonitor
-from understudy.mood.trained import TrainedClassifier
 from understudy.sources.base import Source
 from understudy.sources.discord import DiscordChat
 from understudy.sources.intake import Intake
@@ -58,13 +59,22 @@ class LiveChat:
         self._exit = AsyncExitStack()
         self.channels = LiveChannels(channels, self._make_channel)
         self.intake = Intake(self.publish)
-        self.sources = SourceRunner(_sources(settings), self.publish)
+        self.twitch = _twitch(settings, bus, channels)
+        account_sources = self.twitch.sources if self.twitch else []
+        self.sources = SourceRunner([*_sources(settings), *account_sources], self.publish)
         self.statistics = LiveStatistics(bus, emotes_of=emotes_of, bots=settings.director.bots)
-        self._words = ChannelWords(settings.data_dir / "mood")
-        self._history = MoodHistory(MoodRollups(database))
-        self._mood = _mood(settings, bus, self._words, self._history)
+        self.words = ChannelWords(settings.data_dir / "mood")
+        # A rehearsed channel is on the bus too, and must leave no trace.
+        self._history = MoodHistory(
+            MoodRollups(database), keeps=lambda channel: channel in self.channels.names()
+        )
+        self._judge = choose_classifier(settings, partial(open_mood_model, settings))
+        if self._judge.classifier is not None:
+            self._exit.push_async_callback(self._judge.classifier.aclose)
+        judge = self._judge.classifier
+        self._mood = _mood(settings, bus, self.words, judge, self._history)
         self._audience = follow_audience(
-            settings, database, bus, self.channels, feedback, self._words
+            settings, database, bus, self.channels, feedback, self.words
         )
 
     async def start(self) -> None:
@@ -79,8 +89,11 @@ class LiveChat:
         if self._audience is not None:
             self._audience.start()
             self._exit.push_async_callback(self._audience.close)
-        for name in self._settings.twitch.channels:
-            await self.channels.open(name.lower().lstrip("#"))
+        for name in channel_names(self._settings):
+            await self.channels.open(name)
+        if self.twitch is not None:
+            self._exit.push_async_callback(self.twitch.close)
+            await self.twitch.start()
         self.sources.start()
 
     async def close(self) -> None:
@@ -90,23 +103,47 @@ class LiveChat:
 
     def problems(self) -> list[str]:
         """What the operator should look at, one sentence each."""
-        return [*self.sources.problems(), *self._words.problems.values()]
+        twitch = self.twitch.problems() if self.twitch else []
+        history = self._history.last_error
+        return [
+            *self.sources.problems(),
+            *twitch,
+            *self.words.problems.values(),
+            *self._judge.problems(),
+            *([f"the mood is not stored yet: {history}"] if history else []),
+        ]
 
     async def publish(self, event: Event) -> None:
         """Hand an event of a source to its channel."""
         if not isinstance(event, StreamInput):
             raise TypeError(f"a source published a {type(event).__name__}")
+        recognised = self.twitch.recognise(event) if self.twitch else event
+        if recognised is None:
+            return
         try:
-            await self.channels.receive(event)
+            await self.channels.receive(recognised)
         except ChannelRefused as error:
             logger.warning("%s of %s is left out: %s", event.id, event.channel, error)
             raise
 
     async def _make_channel(self, name: str) -> Channel:
-        channel = Channel(name, self._settings, self._turns, self._bus.publish)
+        account = self.twitch.name if self.twitch else no_account
+        channel = Channel(name, self._settings, self._turns, self._bus.publish, account=account)
         persona = self._settings.persona.default
         await self._sessions.get_or_create(channel.session, "chat", persona, channel=name)
         return channel
+
+
+def _twitch(settings: Settings, bus: Bus, channels: Channels) -> TwitchAccount | None:
+    """What acts under the account that is logged in to Twitch; None when no app is set."""
+    if settings.twitch.client_id:
+        return TwitchAccount(settings, bus, is_muted=lambda: channels.muted)
+    if settings.twitch.send:
+        raise SettingsError(
+            "twitch.send needs a login: register a public app at dev.twitch.tv/console "
+            "and set twitch.client_id"
+        )
+    return None
 
 
 def _sources(settings: Settings) -> list[Source]:
@@ -137,28 +174,13 @@ def _youtube(settings: Settings) -> YouTubeChat:
 
 
 def _mood(
-    settings: Settings, bus: Bus, words: ChannelWords, history: MoodHistory
+    settings: Settings,
+    bus: Bus,
+    words: ChannelWords,
+    classifier: MoodClassifier | None,
+    history: MoodHistory,
 ) -> MoodMonitor | None:
-    mood = settings.mood
-    if not mood.enabled:
+    if not settings.mood.enabled:
         return None
-    meter = MeterSettings(
-        half_life=mood.half_life,
-        viewer_cap=mood.viewer_cap,
-        bots=(*settings.director.bots, settings.persona.name.casefold()),
-        command_prefixes=(settings.director.command_prefix or "!", "/"),
-    )
-    return MoodMonitor(bus, words, meter, classifier=_classifier(settings), history=history)
-
-
-def _classifier(settings: Settings) -> MoodClassifier | None:
-    """The newest trained model; None where there is none, or none is wanted."""
-    models = MoodModels(settings.data_dir / "models" / "mood")
-    version = models.current() if settings.mood.classifier == "auto" else None
-    if version is None or find_spec("numpy") is None:
-        return None
-    try:
-        return TrainedClassifier(models.load(version), version)
-    except MoodError as error:
-        logger.warning("the mood is read with the word list: %s", error)
-        return None
+    meter = meter_settings(settings)
+    return MoodMonitor(bus, words, meter, classifier=classifier, history=history)

@@ -8,6 +8,7 @@ is dropped and counted, unless the subscriber said that it must not lose any: th
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from understudy.events import Event
 
@@ -35,6 +36,10 @@ class Subscription:
         self._writable.set()
         self._idle = asyncio.Event()
         self._idle.set()
+        # That the reader must not linger: somebody waits for it, or there is a lot to do.
+        self._urgent = asyncio.Event()
+        self._awaited = 0
+        self._enough = capacity
         self._closed = False
 
     def __len__(self) -> int:
@@ -64,14 +69,21 @@ class Subscription:
         self._queue.append(event)
         self._readable.set()
         self._idle.clear()
+        if len(self._queue) == self._enough:
+            self._urgent.set()
         return True
 
     async def wait_writable(self) -> None:
         """Wait until there is room again or the reader has gone."""
         await self._writable.wait()
 
-    async def batch(self, limit: int = 1024) -> list[Event]:
-        """All queued events up to `limit`, waiting for the first; empty once closed and read."""
+    async def batch(self, limit: int = 1024, linger: float = 0.0) -> list[Event]:
+        """All queued events up to `limit`, waiting for the first; empty once closed and read.
+
+        After the first, others are waited for during `linger` seconds, which spares a reader that
+        is in no hurry from being woken for each; not while somebody waits for the reader, and
+        no longer than until there is a quarter of `limit`.
+        """
         if not self._queue:
             self._idle.set()
         while not self._queue:
@@ -79,6 +91,11 @@ class Subscription:
                 return []
             self._readable.clear()
             await self._readable.wait()
+        if linger and not (self._closed or self._awaited):
+            await self._linger(linger, max(1, limit // 4))
+        if len(self._queue) > limit:
+            # A reader with a backlog never waits: without this nobody else would have a turn.
+            await asyncio.sleep(0)
         taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         self._writable.set()
         return taken
@@ -88,7 +105,12 @@ class Subscription:
 
         A reader that leaves without coming back is waited for: it may be busy with what it took.
         """
-        await self._idle.wait()
+        self._awaited += 1
+        self._urgent.set()
+        try:
+            await self._idle.wait()
+        finally:
+            self._awaited -= 1
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         try:
@@ -103,6 +125,16 @@ class Subscription:
         self._closed = True
         self._readable.set()
         self._writable.set()
+        self._urgent.set()
+
+    async def _linger(self, seconds: float, enough: int) -> None:
+        if len(self._queue) >= enough:
+            return
+        self._enough = enough
+        self._urgent.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._urgent.wait()
 
 
 class Bus:

@@ -3,13 +3,14 @@
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
+from understudy.cli.doctor_chat import CHAT_CHECKS
+from understudy.cli.findings import Check, Finding
 from understudy.cli.terminal import (
     ConfigOption,
     DataOption,
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
 
 _MIN_FREE_BYTES = 500 * 1024 * 1024
 _MARKS = {"ok": "✓", "warning": "!", "broken": "✗"}
-
-
-class Finding(msgspec.Struct):
-    """One line of the doctor: a part, its state (`ok`, `warning`, `broken`) and what to do."""
-
-    part: str
-    state: str
-    detail: str
 
 
 def doctor(
@@ -57,13 +50,14 @@ def doctor(
 
 async def examine(settings: "Settings") -> list[Finding]:
     """All findings, in the order in which the parts depend on each other."""
-    checks: list[Callable[[Settings], Awaitable[Finding]]] = [
+    checks: list[Check] = [
         _data_dir,
         _database,
         _bus,
         _brain,
         _tools,
         _personas,
+        *CHAT_CHECKS,
         _web_app,
         _auth,
     ]

@@ -1,4 +1,4 @@
-"""`understudy export`: experiences, messages and preferences as JSON lines."""
+"""`understudy export`: experiences, messages, their labels and preferences as JSON lines."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,12 @@ from understudy.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from understudy.config import Settings
     from understudy.learning.export import ExportReport
     from understudy.storage.engine import Database
+    from understudy.storage.mongo_labels import LabelledMessage
 
-FORMATS = ("experiences", "messages", "openai", "kto", "pairs", "tensorzero")
+FORMATS = ("experiences", "messages", "openai", "classification", "kto", "pairs", "tensorzero")
 
 
 class _Wish(msgspec.Struct, frozen=True):
@@ -34,6 +36,7 @@ class _Wish(msgspec.Struct, frozen=True):
     channel: str | None
     since: int
     redacted: bool
+    quiet: bool
 
 
 def parse_since(text: str) -> int:
@@ -88,19 +91,8 @@ def export(
     settings = read_settings(config, data)
     need_database(settings)
 
-    async def work() -> "ExportReport":
-        from understudy.storage.engine import Database
-
-        database = await Database.open(settings.database_url)
-        try:
-            with progress_bar("exporting", quiet=as_json) as advance:
-                wish = _Wish(out, format, channel or None, start, redacted)
-                keep = [settings.persona.name, *settings.persona.aliases]
-                return await _write(database, wish, keep, advance)
-        finally:
-            await database.close()
-
-    report = run(work())
+    wish = _Wish(out, format, channel or None, start, redacted, quiet=as_json)
+    report = run(_export(settings, wish))
     for warning in report.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if as_json:
@@ -108,6 +100,22 @@ def export(
         return
     places = f"{sum(report.redacted.values())} places redacted" if redacted else "not redacted"
     typer.echo(f"{report.rows} rows in {out}, {report.skipped} skipped, {places}")
+
+
+async def _export(settings: "Settings", wish: _Wish) -> "ExportReport":
+    from understudy.storage.engine import Database
+
+    keep = [settings.persona.name, *settings.persona.aliases]
+    # Before the database: MongoDB may be away.
+    labels = await _labels(settings, wish.channel) if wish.format == "classification" else {}
+    database = await Database.open(settings.database_url)
+    try:
+        with progress_bar("exporting", quiet=wish.quiet) as advance:
+            if wish.format == "classification":
+                return await _write_labels(database, wish, labels, keep, advance)
+            return await _write(database, wish, keep, advance)
+    finally:
+        await database.close()
 
 
 async def _write(
@@ -137,3 +145,38 @@ async def _write(
         keep=keep,
         progress=progress,
     )
+
+
+async def _write_labels(
+    database: "Database",
+    wish: _Wish,
+    labels: "dict[str, LabelledMessage]",
+    keep: list[str],
+    progress: Advance,
+) -> "ExportReport":
+    from understudy.learning.export_classification import export_classification
+    from understudy.storage.chat_log import ChatArchive
+
+    return await export_classification(
+        ChatArchive(database),
+        wish.out,
+        labels,
+        channel=wish.channel,
+        since=wish.since,
+        keep=keep,
+        progress=progress,
+    )
+
+
+async def _labels(settings: "Settings", channel: str | None) -> "dict[str, LabelledMessage]":
+    """The labels that people gave in MongoDB, where there is one."""
+    from understudy.storage.mongo_labels import MongoLabels
+
+    url = settings.mongo.url.get_secret_value()
+    if not url:
+        return {}
+    mongo = MongoLabels(url)
+    try:
+        return await mongo.by_document(channel)
+    finally:
+        await mongo.close()

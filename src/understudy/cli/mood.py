@@ -18,6 +18,7 @@ from understudy.cli.terminal import (
     print_json,
     progress_bar,
     read_settings,
+    run,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def score(
 @app.command("train")
 def train(
     files: list[Path] = typer.Argument(
-        ..., help='Labelled messages, {"prompt", "completion"} a line.'
+        None, help='Labelled messages, {"prompt", "completion"} a line.', show_default=False
+    ),
+    mongo: bool = typer.Option(
+        False, "--mongo", help="The labels in MongoDB (mongo.url), of --channel or of all."
     ),
     channel: str = ChannelOption,
     data: Path = DataOption,
@@ -100,9 +104,14 @@ def train(
     from understudy.mood.training import train as fit
 
     settings = read_settings(config, data)
-    labels = _labels(files)
-    for warning in too_few(labels.lines):
+    if not files and not mongo:
+        raise CommandFailed("there is nothing to learn from: name a file of labels, or use --mongo")
+    labels = _labels(files or [])
+    if mongo:
+        run(_take_from_mongo(settings, channel, labels))
+    for warning in too_few(counts(labels.lines)):
         typer.echo(f"warning: {warning}", err=True)
+    _name_left_out(labels)
 
     with _sentences():
         with progress_bar("training", quiet=as_json) as advance:
@@ -116,6 +125,40 @@ def train(
         f"mood model {card.version} of {card.figures.lines} messages: "
         f"accuracy {card.figures.accuracy:.1%}, macro-F1 {card.figures.macro_f1:.1%} "
         f"({card.folds}-fold cross-validation)"
+    )
+
+
+@app.command("upload")
+def upload(
+    files: list[Path] = typer.Argument(
+        ..., help='Labelled messages, {"prompt", "completion"} a line.'
+    ),
+    base: str = typer.Option(..., "--base", help="A model that OpenAI fine-tunes."),
+    data: Path = DataOption,
+    config: Path = ConfigOption,
+    as_json: bool = JsonOption,
+) -> None:
+    """Upload labelled messages to OpenAI, redacted, and start fine-tuning a model on them.
+
+    Example: understudy mood upload labels.jsonl --base gpt-4o-mini
+    """
+    from understudy.learning.mood_model import fine_tune_mood_model
+    from understudy.mood.labels import counts, too_few
+
+    settings = read_settings(config, data)
+    labels = _labels(files)
+    for warning in too_few(counts(labels.lines)):
+        typer.echo(f"warning: {warning}", err=True)
+    _name_left_out(labels)
+    with _sentences():
+        job = asyncio.run(fine_tune_mood_model(settings, labels.lines, base))
+    if as_json:
+        print_json(msgspec.to_builtins(job))
+        return
+    typer.echo(
+        f"{len(labels.lines)} messages are uploaded, job {job.id} on {job.base}: {job.status}\n"
+        "When it is done, OpenAI tells the model's name: set mood.classifier to openai and"
+        " mood.model to that name."
     )
 
 
@@ -161,7 +204,7 @@ async def _judge_all(
     async with AsyncExitStack() as stack:
         judges = _judges(settings, channel, transformer)
         if chat_model:
-            judges.append(_chat_model(settings, chat_model, stack))
+            judges.append(_chat_model(settings, chat_model))
         for judge in judges:
             stack.push_async_callback(judge.aclose)
         found: list[_Quality] = []
@@ -187,18 +230,11 @@ def _judges(settings: "Settings", channel: str, transformer: str) -> "list[MoodC
     return judges
 
 
-def _chat_model(settings: "Settings", model: str, stack: AsyncExitStack) -> "MoodClassifier":
-    from understudy.brains.base import BrainError
-    from understudy.brains.openai import make_openai
+def _chat_model(settings: "Settings", model: str) -> "MoodClassifier":
+    from understudy.learning.mood_model import open_mood_model
     from understudy.mood.chat_model import ChatModelClassifier
 
-    chosen = settings.brain.model_copy(update={"model": model, "provider": "openai"})
-    try:
-        brain = make_openai(chosen, None)
-    except BrainError as error:
-        raise CommandFailed(str(error)) from None
-    stack.push_async_callback(brain.aclose)
-    return ChatModelClassifier(brain, f"chat model {model}")
+    return ChatModelClassifier(open_mood_model(settings, model), f"chat model {model}")
 
 
 async def _judge(judge: "MoodClassifier", labels: "LabelFile") -> _Quality:
@@ -225,9 +261,27 @@ def _show(found: list[_Quality], labels: "LabelFile") -> None:
             head = ("", "", "")
         table.add_section()
     Console(width=110).print(table)
-    if labels.others:
-        others = ", ".join(f"{name} ({count})" for name, count in labels.others.items())
-        typer.echo(f"left out, for their labels are no moods: {others}", err=True)
+    _name_left_out(labels)
+
+
+def _name_left_out(labels: "LabelFile") -> None:
+    if sentence := labels.left_out():
+        typer.echo(sentence, err=True)
+
+
+async def _take_from_mongo(settings: "Settings", channel: str, labels: "LabelFile") -> None:
+    """Add the labels that people gave in MongoDB."""
+    from understudy.storage.mongo_labels import MongoLabels
+
+    url = settings.mongo.url.get_secret_value()
+    if not url:
+        raise CommandFailed("mongo.url is not set: set it to the MongoDB that holds the labels")
+    mongo = MongoLabels(url)
+    try:
+        async for labelled in mongo.labelled(channel or None):
+            labels.take(labelled.prompt, labelled.completion)
+    finally:
+        await mongo.close()
 
 
 def _labels(files: list[Path]) -> "LabelFile":

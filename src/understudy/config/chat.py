@@ -9,7 +9,7 @@ from understudy.config.sections import Section
 
 
 class TwitchSettings(Section):
-    """`[twitch]`: the chats that are read; no account is needed for that."""
+    """`[twitch]`: the chats that are read, and the account that is logged in, if there is one."""
 
     channels: list[str] = Field([], description="channels to read")
     irc_url: str = Field(
@@ -19,6 +19,7 @@ class TwitchSettings(Section):
     id_url: str = Field("https://id.twitch.tv", description="where logins are made")
     helix_url: str = Field("https://api.twitch.tv/helix", description="the API")
     eventsub_url: str = Field("wss://eventsub.wss.twitch.tv/ws", description="the event server")
+    send: bool = Field(False, description="say replies in the chat too; needs a login")
 
 
 class YouTubeSettings(Section):
@@ -51,8 +52,14 @@ class MoodSettings(Section):
     """`[mood]`: how the mood of a chat is read; times in seconds."""
 
     enabled: bool = Field(True, description="read the mood of every chat")
-    classifier: Literal["auto", "lexicon"] = Field(
-        "auto", description="auto = the model trained by `understudy mood train`, if there is one"
+    classifier: Literal["auto", "lexicon", "transformers", "openai"] = Field(
+        "auto",
+        description="auto (what `understudy mood train` made, else lexicon), lexicon, transformers "
+        "or openai (asks about every message)",
+    )
+    model: str = Field(
+        "",
+        description="of transformers: a folder or an id; of openai: a name, best a fine-tuned one",
     )
     half_life: float = Field(25.0, gt=0, description="time after which a message counts half")
     viewer_cap: float = Field(0.8, gt=0, description="messages that one viewer counts for at most")

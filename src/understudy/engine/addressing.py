@@ -6,7 +6,8 @@ Does not decide what is answered (`director`).
 
 import re
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -14,6 +15,8 @@ from understudy.events import ChatMessage
 
 KNOWN_CHATTERS = 500
 """Chatters of a channel whose names are recognised when somebody calls them."""
+KNOWN_TEXTS = 2_048
+"""Newest texts whose form is remembered: several readers ask, and chats repeat themselves."""
 MIN_NICKNAME = 4
 """Letters from which on the beginning of a name is taken for the name: `rusty` for RustyBucket."""
 
@@ -71,10 +74,24 @@ class Addressing(msgspec.Struct, frozen=True):
     question: bool
 
 
-class AddressReader:
-    """Reads messages with the names of one channel in mind; it learns the names of chatters."""
+def no_account() -> str:
+    """The account of a co-host that has none."""
+    return ""
 
-    def __init__(self, cohost: Iterable[str], streamer: Iterable[str]) -> None:
+
+class AddressReader:
+    """Reads messages with the names of one channel in mind; it learns the names of chatters.
+
+    `account` tells the login under which the co-host writes in the chat now, if it has one.
+    """
+
+    def __init__(
+        self,
+        cohost: Iterable[str],
+        streamer: Iterable[str],
+        account: Callable[[], str] = no_account,
+    ) -> None:
+        self._account = account
         self._cohost = frozenset(name.casefold() for name in cohost if name)
         self._cohost_pattern = _names_pattern(self._cohost)
         self._streamer = {name.casefold() for name in streamer if name}
@@ -112,7 +129,8 @@ class AddressReader:
 
     def is_cohost(self, user: str) -> bool:
         """Whether `user` is one of the co-host's names."""
-        return user.casefold() in self._cohost
+        folded = user.casefold()
+        return folded in self._cohost or (folded != "" and folded == self._account())
 
     def read(self, message: ChatMessage) -> Addressing:
         """Whom `message` speaks to and whether it is a question."""
@@ -121,6 +139,8 @@ class AddressReader:
         if self.is_cohost(message.reply_to_user) or self._names_cohost(folded, question):
             return Addressing(True, False, question)
         mentions = _MENTION.findall(folded) if "@" in folded else ()
+        if mentions and self._account() in mentions:
+            return Addressing(True, False, question)
         to_other = bool(mentions or message.reply_to) or self._calls_somebody(folded)
         return Addressing(False, to_other, question)
 
@@ -164,6 +184,7 @@ def from_another_room(message: ChatMessage) -> bool:
     return bool(source) and source != message.tags.get("room-id", "")
 
 
+@lru_cache(maxsize=KNOWN_TEXTS)
 def is_question(text: str) -> bool:
     """Whether `text` asks something: by its mark, or by how it begins and some length.
 

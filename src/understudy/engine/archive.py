@@ -15,6 +15,8 @@ from understudy.storage.rows import ChatRow, DecisionRow, LogRow, ModerationRow,
 logger = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 4_096
+LINGER_SECONDS = 0.1
+"""How long events wait for others in a calm chat: a commit costs the same for one as for many."""
 RETRY_SECONDS = 0.5
 CLOSE_SECONDS = 5.0
 """How long a close waits for a disk that neither takes rows nor refuses them."""
@@ -57,7 +59,7 @@ class Archive:
             logger.error("the last events are lost: the disk did not take them in time")
 
     async def _run(self) -> None:
-        while events := await self._subscription.batch():
+        while events := await self._subscription.batch(linger=LINGER_SECONDS):
             for event in events:
                 await self._store(event)
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 import msgspec
 
 from understudy.config import Settings
-from understudy.engine.addressing import AddressReader, from_another_room
+from understudy.engine.addressing import AddressReader, from_another_room, no_account
 from understudy.engine.candidates import Candidate, Outcome, SkipReason, StreamSource, removes
 from understudy.engine.clock import Clock, SimulatedClock
 from understudy.engine.director import Director
@@ -30,8 +30,9 @@ from understudy.storage.rows import ExperienceOrigin
 
 logger = logging.getLogger(__name__)
 
-KNOWN_IDS = 1_024
-"""Ids of the newest events: a source that goes on after a break may hand some in again."""
+KNOWN_IDS = 4_096
+"""Ids of the newest events: a source that goes on after a break may hand some in again, and two
+that read the same chat hand in everything twice."""
 KNOWN_ANSWERS = 200
 """Newest answers that are taken back when a moderator removes what they answer."""
 RECENT_CHAT = 30
@@ -58,7 +59,9 @@ class Channel:
         origin: ExperienceOrigin = "stream",
         run_prefix: str = "",
         input_filter: InputFilter | None = None,
+        account: Callable[[], str] = no_account,
     ) -> None:
+        """`account` tells the login under which the co-host itself writes in the chat, if any."""
         self.name = name
         self._settings = settings
         self._turns = turns
@@ -68,7 +71,9 @@ class Channel:
         self._run_prefix = run_prefix
         self._streamer = settings.persona.streamer or name
         cohost = [settings.persona.name, *settings.persona.aliases]
-        self.director = Director(settings.director, AddressReader(cohost, [self._streamer]))
+        self.director = Director(
+            settings.director, AddressReader(cohost, [self._streamer], account)
+        )
         self._filter = input_filter or InputFilter(settings.safety.blocked_words)
         self._known: OrderedDict[str, None] = OrderedDict()
         self._recent: deque[ChatMessage] = deque(maxlen=RECENT_CHAT)
@@ -83,6 +88,7 @@ class Channel:
         self._settled.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at: int | None = None
         self._closed = False
 
     @property
@@ -316,16 +322,21 @@ class Channel:
             )
 
     def _schedule(self) -> None:
+        simulated = isinstance(self._clock, SimulatedClock)
+        wake = None if simulated or self._closed else self.director.wake_at()
+        if wake == self._wakes_at:
+            # The usual case in a busy chat: what is due next is no other than before.
+            return
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        wake = self.director.wake_at()
-        if isinstance(self._clock, SimulatedClock) or self._closed or wake is None:
-            return
-        delay = self._clock.real_seconds(wake - self._clock.now())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+        self._wakes_at = wake
+        if wake is not None:
+            delay = self._clock.real_seconds(wake - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
 
     def _wake(self) -> None:
+        self._timer = self._wakes_at = None
         self._spawn(self._step(self._clock.now()), f"wake {self.name}")
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:

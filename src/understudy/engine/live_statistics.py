@@ -13,6 +13,10 @@ from understudy.engine.clock import Clock
 from understudy.engine.statistics import ChannelStatistics, ChatFigures, EmoteReader, no_emotes
 from understudy.events import ChatMessage, Event
 
+LINGER_SECONDS = 0.1
+"""How long messages wait to be counted together."""
+BATCH_EVENTS = 256
+"""Messages counted at a time: others must have their turn in between."""
 QUEUE_EVENTS = 4_096
 MAX_CHANNELS = 1_000
 """Channels that are counted at the same time; the one that is quiet longest gives way."""
@@ -57,7 +61,7 @@ class LiveStatistics:
         return [self._channels[name].figures(now) for name in names if name in self._channels]
 
     async def _run(self) -> None:
-        while events := await self._subscription.batch():
+        while events := await self._subscription.batch(BATCH_EVENTS, LINGER_SECONDS):
             now = self._clock.now()
             for event in events:
                 self._note(event, now)

@@ -1,7 +1,8 @@
 """The archive as JSON lines, for training elsewhere and for keeping.
 
 Owns the formats and which rows are in them. Does not own redaction (`redacted`), thumbs and
-rankings (`export_preferences`) nor how a file is written whole (`atomic_file`).
+rankings (`export_preferences`), labels (`export_classification`) nor how a file is written whole
+(`atomic_file`).
 
 - `experiences`: `{"prompt", "response", "messages", "meta"}`; `messages` is what the model was
   given, the reply is in `response` only.

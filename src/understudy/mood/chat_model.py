@@ -1,18 +1,21 @@
 """A model that writes text as a mood classifier: asked for one word per message.
 
-Owns the question and how the answer is read. Does not own the model: any brain will do, best of all
-one fine-tuned on the classification export, whose prompt is the bare message and whose completion
-is the label.
+Owns the question, how the answer is read, and the file that teaches a model to answer so. Does not
+own the model: any brain will do, best of all one fine-tuned on that file (`brains.fine_tuning`).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
+
+import msgspec
 
 from understudy.events import MoodLabel
 from understudy.mood.classifier import LABELS, Sentiment, parse_label
 from understudy.mood.errors import MoodError
+from understudy.mood.labels import LabelledLine
 from understudy.mood.lexicon import MAX_CHARS
+from understudy.safety.pii import Redactor
 
 SYSTEM_PROMPT = (
     "You label messages of a live stream's chat by how they sound: negative, neutral or positive. "
@@ -31,9 +34,13 @@ class Chat(Protocol):
         """The whole reply to `messages`."""
         ...
 
+    async def aclose(self) -> None:
+        """Give back connections and models."""
+        ...
+
 
 class ChatModelClassifier:
-    """Asks a model about each message. The model is its owner's to close."""
+    """Asks a model about each message. Closing it closes the model."""
 
     def __init__(self, model: Chat, name: str) -> None:
         self.name = name
@@ -52,7 +59,8 @@ class ChatModelClassifier:
         return [task.result() for task in asked]
 
     async def aclose(self) -> None:
-        """Nothing of its own is held."""
+        """Close the model."""
+        await self._model.aclose()
 
     async def _ask(self, text: str) -> Sentiment:
         message = {"role": "user", "content": text[:MAX_CHARS]}
@@ -67,6 +75,28 @@ class ChatModelClassifier:
             self.unread += 1
         chosen = label or "neutral"
         return Sentiment(chosen, _SCORES[chosen])
+
+
+def training_file(lines: Iterable[LabelledLine]) -> bytes:
+    """Conversations that teach a model to answer as it is asked here, as JSON lines.
+
+    Personal data is taken out of what the lines say.
+    """
+    redactor = Redactor()
+    encode = msgspec.json.Encoder().encode
+    return b"".join(
+        encode(
+            {
+                "messages": [
+                    {"role": "system", "content": SYSTEM_PROMPT},
+                    {"role": "user", "content": redactor.redact(line.text[:MAX_CHARS]).text},
+                    {"role": "assistant", "content": line.label},
+                ]
+            }
+        )
+        + b"\n"
+        for line in lines
+    )
 
 
 def read_label(answer: str) -> MoodLabel | None:

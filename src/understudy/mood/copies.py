@@ -44,7 +44,10 @@ def _sketch(text: str) -> list[int]:
     """The smallest hashes of the line's runs of words; empty for a short line."""
     if len(text) < MIN_CHARS:
         return []
-    words = ["".join(filter(str.isalnum, word)) for word in text.lower().split()[:_MAX_WORDS]]
+    words = [
+        word if word.isalnum() else "".join(filter(str.isalnum, word))
+        for word in text.lower().split()[:_MAX_WORDS]
+    ]
     words = [word for word in words if word]
     # One emote written twenty times is no text.
     if len(set(words)) < MIN_WORDS:

@@ -42,11 +42,14 @@ class MoodHistory:
         self,
         store: RollupStore,
         *,
+        keeps: Callable[[str], bool] = lambda channel: True,
         retention: Mapping[int, float] = RETENTION,
         now: Callable[[], int] = now_ms,
         save_seconds: float = SAVE_SECONDS,
     ) -> None:
+        """`keeps` tells by its name whether a channel has a history: a rehearsed one has none."""
         self._store = store
+        self._keeps = keeps
         self._retention = retention
         self._now = now
         self._save_seconds = save_seconds
@@ -68,15 +71,18 @@ class MoodHistory:
 
     def count(self, channel: str, score: float, ts: int) -> None:
         """A message of this `score` counted at `ts` (ms)."""
-        self._rollups.count(channel, score, ts)
+        if self._keeps(channel):
+            self._rollups.count(channel, score, ts)
 
     def uncount(self, channel: str, score: float, ts: int) -> None:
         """The message that counted at `ts` was taken back."""
-        self._rollups.count(channel, score, ts, taken_back=True)
+        if self._keeps(channel):
+            self._rollups.count(channel, score, ts, taken_back=True)
 
     def read(self, reading: MoodReading) -> None:
         """The meter gave a reading."""
-        self._rollups.read(reading)
+        if self._keeps(reading.channel):
+            self._rollups.read(reading)
 
     async def save(self) -> None:
         """Store what waits; it is kept for the next time when that fails."""

@@ -5,7 +5,7 @@ it is exported for classification, or `{"text", "label"}`. Does not own who labe
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,10 @@ from understudy.mood.errors import MoodError
 ENOUGH = 100
 """Lines of each label below which a warning is due."""
 MAX_LINE_BYTES = 64 * 1024
+MAX_NAME = 32
+"""Characters of a label that is no mood which are kept to name it."""
+MOST_NAMED = 20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class LabelledLine(msgspec.Struct, frozen=True):
@@ -27,11 +31,30 @@ class LabelledLine(msgspec.Struct, frozen=True):
 
 
 class LabelFile(msgspec.Struct):
-    """What a file holds: its lines, how many wait for a label, and labels that are no moods."""
+    """What files hold: their lines, how many wait for a label, and labels that are no moods."""
 
     lines: list[LabelledLine] = []
     unlabelled: int = 0
     others: dict[str, int] = {}
+
+    def take(self, text: str, completion: str) -> None:
+        """Take in a message and its label, which may be empty."""
+        label = parse_label(completion)
+        if label is not None:
+            self.lines.append(LabelledLine(text, label))
+        elif completion.strip():
+            name = completion.strip()[:MAX_NAME]
+            self.others[name] = self.others.get(name, 0) + 1
+        else:
+            self.unlabelled += 1
+
+    def left_out(self) -> str:
+        """A sentence about the labels that are no moods; empty when there are none."""
+        named = [f"{name} ({count})" for name, count in list(self.others.items())[:MOST_NAMED]]
+        more = ["…"] if len(self.others) > MOST_NAMED else []
+        return (
+            f"left out, for their labels are no moods: {', '.join(named + more)}" if named else ""
+        )
 
 
 class _Record(msgspec.Struct):
@@ -55,11 +78,11 @@ def counts(lines: Iterable[LabelledLine]) -> dict[MoodLabel, int]:
     return {label: found[label] for label in LABELS}
 
 
-def too_few(lines: Sequence[LabelledLine]) -> list[str]:
-    """A sentence for each label with fewer than 100 examples."""
+def too_few(examples: Mapping[str, int] | Mapping[MoodLabel, int]) -> list[str]:
+    """A sentence for each label with fewer than 100 examples; `examples` are counts by label."""
     return [
         f"only {count} lines are labelled {label}: {ENOUGH} of each make a model worth having"
-        for label, count in counts(lines).items()
+        for label, count in examples.items()
         if count < ENOUGH
     ]
 
@@ -69,6 +92,8 @@ def _read(path: Path, found: LabelFile) -> None:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if number == 1:
+                    line = line.removeprefix(_BYTE_ORDER_MARK)
                 if line.strip():
                     _take(decoder, line, f"{path}, line {number}", found)
     except OSError as error:
@@ -82,18 +107,13 @@ def _take(
     if len(line) > MAX_LINE_BYTES:
         raise MoodError(f"{place} is longer than {MAX_LINE_BYTES // 1024} KiB: shorten it")
     try:
-        record = decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        record = decoder.decode(line.decode())
+    except UnicodeDecodeError:
+        raise MoodError(f"{place} is not UTF-8: save the file as UTF-8") from None
+    except msgspec.DecodeError as error:
         raise MoodError(f"{place} is no labelled message ({error}): {shape}") from None
     text = record.prompt if record.prompt is not None else record.text
     completion = record.completion if record.completion is not None else record.label
     if text is None or completion is None:
         raise MoodError(f"{place} has no message or no label: {shape}")
-    label = parse_label(completion)
-    if label is not None:
-        found.lines.append(LabelledLine(text, label))
-    elif completion.strip():
-        name = completion.strip()[:32]
-        found.others[name] = found.others.get(name, 0) + 1
-    else:
-        found.unlabelled += 1
+    found.take(text, completion)

@@ -84,6 +84,8 @@ class Meter:
         self._copies = Copies(_COPIES_HALF_MS)
         self._voices: OrderedDict[str, _Voice] = OrderedDict()
         self._counted: OrderedDict[str, _Counted] = OrderedDict()
+        # The ids of each viewer's, so that nothing is searched for when they are removed.
+        self._ids: dict[str, dict[str, None]] = {}
         self._now = 0
         self._total = 0.0
         self._weight = 0.0
@@ -138,24 +140,23 @@ class Meter:
         self._rate += added
         self._usual += added
         self._newest = score
-        self._counted[message.id] = _Counted(message.user.casefold(), self._now, score, weight)
+        user = message.user.casefold()
+        self._counted[message.id] = _Counted(user, self._now, score, weight)
+        self._ids.setdefault(user, {})[message.id] = None
         if len(self._counted) > MAX_COUNTED:
-            self._counted.popitem(last=False)
+            self._uncount(next(iter(self._counted)))
         self._settle()
         return True
 
     def take_back(self, act: Moderation, now: int) -> list[tuple[int, float]]:
         """Uncount what a moderator removed; returns (time, score) of each message taken back."""
         self._pass(now)
-        gone = [
-            (id, counted) for id, counted in self._counted.items() if _removes(act, id, counted)
-        ]
-        for id, counted in gone:
-            del self._counted[id]
+        gone = [self._uncount(id) for id in self._removed_by(act)]
+        for counted in gone:
             self._unhear(counted)
         if gone:
             self._settle()
-        return [(counted.at, counted.score) for _, counted in gone]
+        return [(counted.at, counted.score) for counted in gone]
 
     def take(self, now: int) -> MoodReading | None:
         """The reading to show now; None when there is no news, or the last one is too fresh."""
@@ -224,7 +225,7 @@ class Meter:
         """Drop what weighs nothing any more."""
         horizon = self._now - 10 * self._half_ms
         while self._counted and next(iter(self._counted.values())).at < horizon:
-            self._counted.popitem(last=False)
+            self._uncount(next(iter(self._counted)))
         while self._voices and next(iter(self._voices.values())).at < horizon:
             self._voices.popitem(last=False)
         if not self._voices:
@@ -249,13 +250,29 @@ class Meter:
             self._voices.popitem(last=False)
         return voice.weight - before
 
+    def _removed_by(self, act: Moderation) -> list[str]:
+        """The ids of what counts and is removed by `act`, oldest first."""
+        if act.kind == "delete":
+            return [act.message_id] if act.message_id in self._counted else []
+        if act.kind == "clear":
+            return list(self._counted)
+        return list(self._ids.get(act.user.casefold(), ()))
+
+    def _uncount(self, id: str) -> _Counted:
+        counted = self._counted.pop(id)
+        ids = self._ids[counted.user]
+        del ids[id]
+        if not ids:
+            del self._ids[counted.user]
+        return counted
+
     def _unhear(self, counted: _Counted) -> None:
         """Take a message out of its viewer's voice; one that has no more of them is silent."""
         voice = self._voices.get(counted.user)
         if voice is None:
             return
         voice = self._voice(counted.user)
-        others = any(left.user == counted.user for left in self._counted.values())
+        others = counted.user in self._ids
         faded = counted.weight * 0.5 ** (max(0, self._now - counted.at) / self._half_ms)
         part = min(1.0, faded / voice.weight) if others and voice.weight else 1.0
         weight = voice.weight * (1.0 - part)
@@ -303,9 +320,3 @@ class Meter:
             or abs(self.intensity - shown.intensity) >= _NEWS
             or self._label != shown.label
         )
-
-
-def _removes(act: Moderation, id: str, counted: _Counted) -> bool:
-    if act.kind == "delete":
-        return id == act.message_id
-    return act.kind == "clear" or counted.user == act.user.casefold()

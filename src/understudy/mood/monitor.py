@@ -27,7 +27,12 @@ QUEUE_EVENTS = 8_192
 MAX_CHANNELS = 10_000
 _RECORDED_MS = 60_000
 """Events this far from the clock are of a recording."""
-_LOOK_MS = 50
+LINGER_SECONDS = 0.05
+"""How long messages wait to be read together."""
+BATCH_EVENTS = 256
+"""Messages read at a time: others must have their turn in between."""
+_LOOK_MS = 100
+"""Longer than messages wait for each other, or none would ever be read."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +89,7 @@ class MoodMonitor:
         while True:
             try:
                 async with asyncio.timeout(self._seconds_to_wait()):
-                    events = await self._subscription.batch()
+                    events = await self._subscription.batch(BATCH_EVENTS, LINGER_SECONDS)
             except TimeoutError:
                 await self._look()
                 continue

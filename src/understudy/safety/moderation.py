@@ -43,8 +43,9 @@ LONG_MESSAGE = 20
 _ANYTHING = -1
 _KNOWN_WORDS = 20_000
 _LONGEST_WORD = 32
-_RUN = 25
 _SYMBOL_SHARE = 0.8
+_REPEATS = re.compile(r"(.)\1{24}", re.DOTALL)
+_SYMBOL = re.compile(r"[^\w\s]|_")
 _MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
 _ZALGO = re.compile(rf"[{_MARKS}]{{4,}}|(?:.[{_MARKS}]{{2,}}){{4,}}", re.DOTALL)
 _LINK = re.compile(
@@ -169,14 +170,14 @@ class OutputFilter:
 
 
 def _spam(text: str) -> Verdict | None:
-    if len(text) >= _RUN and any(char * _RUN in text for char in set(text)):
+    if _REPEATS.search(text):
         return _REPEATED
     if text.isascii():
         symbols = len(text.encode().translate(None, _WORDS_AND_SPACE))
     else:
         if _ZALGO.search(text):
             return _STACKED
-        symbols = sum(not (char.isalnum() or char.isspace()) for char in text)
+        symbols = len(_SYMBOL.findall(text))
     if symbols > _SYMBOL_SHARE * len(text):
         return _SYMBOLS
     return None

@@ -15,11 +15,13 @@ from understudy.server.routes import (
     health,
     intake,
     models,
+    mood,
     openai,
     personas,
     rehearsals,
     sockets,
     statistics,
+    twitch,
 )
 from understudy.server.routes.pages import install_pages
 from understudy.server.services import Services
@@ -36,6 +38,8 @@ _ROUTERS = (
     rehearsals.router,
     intake.router,
     statistics.router,
+    mood.router,
+    twitch.router,
     sockets.router,
     feeds.router,
 )

@@ -29,6 +29,7 @@ from understudy.server.metrics import Metrics
 from understudy.sources.intake import Intake
 from understudy.sources.rehearsal import Rehearsals
 from understudy.sources.runner import SourceRunner
+from understudy.sources.twitch.login import TwitchLogin
 from understudy.storage.chat_log import ChatArchive
 from understudy.storage.contexts import Contexts
 from understudy.storage.engine import Database
@@ -74,6 +75,7 @@ class Services:
     live: LiveChannels
     sources: SourceRunner
     intake: Intake
+    twitch: TwitchLogin | None
     statistics: LiveStatistics
     feed: LiveFeed
     audiences: Audiences

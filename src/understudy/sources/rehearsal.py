@@ -24,6 +24,7 @@ from understudy.engine.sessions import SessionEnded, SessionManager
 from understudy.engine.statistics import EmoteReader, no_emotes
 from understudy.engine.turns import Turns
 from understudy.events import Event, new_id
+from understudy.mood.curve import MoodCurves
 from understudy.safety.moderation import InputFilter
 from understudy.sources.recordings import BadLine, RecordingError, count_hint, read_recording
 from understudy.sources.rehearsal_report import RehearsalReport
@@ -61,7 +62,8 @@ class RehearsalParts(msgspec.Struct, frozen=True):
     """What a rehearsal needs of the application.
 
     `make_turns` builds turns for a clock, with a brain of the given seed that does not wait
-    between words when the last argument is false.
+    between words when the last argument is false. `make_moods` follows the mood of a rehearsal
+    of its own; None where no mood is wanted. It reads files.
     """
 
     settings: Settings
@@ -71,6 +73,7 @@ class RehearsalParts(msgspec.Struct, frozen=True):
     settled: Callable[[], Awaitable[None]]
     make_turns: Callable[[Clock, Callable[[Event], Awaitable[None]], int, bool], Turns]
     emotes_of: EmoteReader = no_emotes
+    make_moods: Callable[[], MoodCurves] | None = None
 
 
 class Rehearsal:
@@ -183,6 +186,8 @@ class Rehearsal:
         self._turns = self._parts.make_turns(
             self._clock, self._note, self.options.seed, speed is not None
         )
+        if self._parts.make_moods is not None:
+            self._report.moods = await asyncio.to_thread(self._parts.make_moods)
 
     async def _play_event(self, event: StreamInput) -> None:
         channel = self._channels.get(event.channel) or await self._open(event.channel)

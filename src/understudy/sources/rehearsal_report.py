@@ -20,6 +20,7 @@ from understudy.events import (
     Reply,
     StreamEvent,
 )
+from understudy.mood.curve import MoodCurves
 from understudy.sources.recordings import BadLine
 
 REPORTED_BAD_LINES = 100
@@ -30,6 +31,7 @@ class RehearsalReport:
 
     def __init__(self, emotes_of: EmoteReader = no_emotes, bots: Collection[str] = ()) -> None:
         """`bots` are logins that the statistics of the chat leave out."""
+        self.moods: MoodCurves | None = None
         self._emotes_of = emotes_of
         self._bots = frozenset(bots)
         self._chat: dict[str, ChannelStatistics] = {}
@@ -37,7 +39,7 @@ class RehearsalReport:
         self._span: tuple[int, int] | None = None
         self._kinds: Counter[str] = Counter()
         self._reasons: Counter[tuple[str, str]] = Counter()
-        self._fates: list[tuple[str, str, str]] = []
+        self._fates: list[tuple[str, str, str, str]] = []
         self._replies: list[dict[str, Any]] = []
         self._emotions: dict[str, list[str]] = {}
         self._bad_lines: list[dict[str, Any]] = []
@@ -48,7 +50,8 @@ class RehearsalReport:
         match event:
             case Decision():
                 self._reasons[event.action, event.reason] += 1
-                self._fates.append((event.message_id, event.action, event.reason))
+                fate = (event.message_id, event.action, event.reason, event.detail)
+                self._fates.append(fate)
             case Emotion():
                 self._emotions.setdefault(event.turn, []).append(event.name)
             case Reply():
@@ -59,6 +62,8 @@ class RehearsalReport:
                 self._span = (min(first, event.ts), max(last, event.ts))
                 if isinstance(event, ChatMessage):
                     self._count(event)
+                if self.moods is not None and not isinstance(event, StreamEvent):
+                    self.moods.note(event)
             case _:
                 pass
 
@@ -79,6 +84,7 @@ class RehearsalReport:
                 channel: msgspec.to_builtins(statistics.totals())
                 for channel, statistics in self._chat.items()
             },
+            "mood_curve": msgspec.to_builtins(self.moods.curves() if self.moods else {}),
             "bad_line_count": self._bad_count,
             "bad_lines": self._bad_lines,
             "decisions": {
@@ -87,8 +93,8 @@ class RehearsalReport:
             },
             "replies": self._replies,
             "fates": [
-                {"id": message, "action": action, "reason": reason}
-                for message, action, reason in self._fates
+                {"id": message, "action": action, "reason": reason, "detail": detail}
+                for message, action, reason, detail in self._fates
             ],
         }
 

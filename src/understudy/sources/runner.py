@@ -7,6 +7,7 @@ one that ends or breaks down is told as a problem, and started again unless it h
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -29,6 +30,7 @@ class SourceState(msgspec.Struct, frozen=True):
     """What is said of a source: what it reads, and what is wrong with it, if anything."""
 
     name: str
+    """Its own among the sources that run."""
     description: str
     running: bool
     problem: str
@@ -38,63 +40,78 @@ class SourceRunner:
     """Runs sources side by side, each in a task of its own."""
 
     def __init__(self, sources: Sequence[Source], publish: Publish) -> None:
-        self._sources = list(sources)
+        self._runs = [
+            _Run(source, label) for source, label in zip(sources, _labels(sources), strict=True)
+        ]
         self._publish = publish
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._problems: dict[str, str] = {}
 
     def start(self) -> None:
         """Begin to read all of them."""
-        for source in self._sources:
-            name = f"source {source.name}"
-            self._tasks[source.name] = asyncio.create_task(self._keep(source), name=name)
+        for run in self._runs:
+            run.task = asyncio.create_task(self._keep(run), name=f"source {run.label}")
 
     async def close(self) -> None:
         """Stop reading."""
-        for task in self._tasks.values():
+        tasks = [run.task for run in self._runs if run.task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def states(self) -> list[SourceState]:
         """Each source in the order of the settings."""
-        return [
-            SourceState(
-                source.name, source.describe(), self._is_running(source), self._problem(source)
-            )
-            for source in self._sources
-        ]
+        return [run.state() for run in self._runs]
 
     def problems(self) -> list[str]:
         """What the operator should look at, one sentence each."""
         return [state.problem for state in self.states() if state.problem]
 
-    def _is_running(self, source: Source) -> bool:
-        task = self._tasks.get(source.name)
-        return task is not None and not task.done()
-
-    def _problem(self, source: Source) -> str:
-        return self._problems.get(source.name) or " ".join(source.problems())
-
-    async def _keep(self, source: Source) -> None:
+    async def _keep(self, run: "_Run") -> None:
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
             started = loop.time()
             try:
-                await source.run(self._publish)
+                await run.source.run(self._publish)
             except SourceEnded as end:
-                self._problems[source.name] = str(end)
-                logger.warning("%s has ended: %s", source.name, end)
+                run.trouble = str(end)
+                logger.warning("%s has ended: %s", run.label, end)
                 return
             except Exception:
-                logger.exception("%s broke down", source.name)
+                logger.exception("%s broke down", run.label)
                 failures = 1 if loop.time() - started > STEADY_SECONDS else failures + 1
             else:
                 return
             wait = random.uniform(0.5, 1.0) * min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - 1))
-            self._problems[source.name] = (
-                f"{source.name} broke down and is started again in {wait:.0f} s: "
+            run.trouble = (
+                f"{run.label} broke down and is started again in {wait:.0f} s: "
                 "details are in the log"
             )
             await asyncio.sleep(wait)
-            self._problems.pop(source.name, None)
+            run.trouble = ""
+
+
+class _Run:
+    """A source, its task, and what went wrong in it."""
+
+    def __init__(self, source: Source, label: str) -> None:
+        self.source = source
+        self.label = label
+        self.task: asyncio.Task[None] | None = None
+        self.trouble = ""
+
+    def state(self) -> SourceState:
+        """What is said of it."""
+        running = self.task is not None and not self.task.done()
+        problem = self.trouble or " ".join(self.source.problems())
+        return SourceState(self.label, self.source.describe(), running, problem)
+
+
+def _labels(sources: Sequence[Source]) -> list[str]:
+    """The name of each source, with a number behind it from the second of that name on."""
+    seen: Counter[str] = Counter()
+    labels: list[str] = []
+    for source in sources:
+        seen[source.name] += 1
+        number = seen[source.name]
+        labels.append(source.name if number == 1 else f"{source.name} {number}")
+    return labels

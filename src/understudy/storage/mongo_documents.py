@@ -7,6 +7,7 @@ Every document's `_id` is made of the message's own key, so a message that is wr
 same document: `<channel>/<time in ms>/<platform's id>`.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -17,12 +18,19 @@ from understudy.storage.mongo_client import Document
 if TYPE_CHECKING:
     from pymongo import DeleteOne, UpdateOne
 
+_TIME = re.compile("[0-9]{13,18}")
 _AFTER_SLASH = chr(ord("/") + 1)
 
 
 def document_id(key: MessageKey) -> str:
     """The `_id` of the message `key` names, in both collections."""
     return f"{quote(key.channel, safe='')}/{key.ts:013d}/{key.id}"
+
+
+def time_of(document: str) -> int | None:
+    """The time in ms in the `_id` of a document; None in one that is not of our making."""
+    parts = document.split("/", 2)
+    return int(parts[1]) if len(parts) == 3 and _TIME.fullmatch(parts[1]) else None
 
 
 def ids_of(channel: str) -> Document:

@@ -41,14 +41,19 @@ class MongoLabels:
 
     async def labelled(self, channel: str | None = None) -> AsyncGenerator[LabelledMessage]:
         """The labelled messages of `channel`, or of all, in order of channel and time."""
-        condition: Document = {"completion": {"$nin": ["", None]}}
-        if channel is not None:
-            condition["_id"] = ids_of(channel)
-        fields = {"prompt": 1, "completion": 1, "_id": 0}
+        condition = _labelled(channel)
         async with self._explained():
-            found = self._collection().find(condition, fields).sort("_id", 1)
-            async for document in found:
-                yield LabelledMessage(str(document["prompt"]), str(document["completion"]))
+            async for document in self._collection().find(condition, _FIELDS).sort("_id", 1):
+                yield _message(document)
+
+    async def by_document(self, channel: str | None = None) -> dict[str, LabelledMessage]:
+        """The labelled messages of `channel`, or of all, by the ids of their documents."""
+        condition = _labelled(channel)
+        async with self._explained():
+            return {
+                str(document["_id"]): _message(document)
+                async for document in self._collection().find(condition, _FIELDS).sort("_id", 1)
+            }
 
     async def set(self, key: MessageKey, text: str, label: str) -> None:
         """Label the message `key` names, whose text is `text`; an empty label takes it back."""
@@ -71,3 +76,19 @@ class MongoLabels:
             if known is None:
                 raise
             raise known from None
+
+
+_FIELDS = {"prompt": 1, "completion": 1}
+
+
+def _labelled(channel: str | None) -> Document:
+    """A condition that holds for the labelled messages of `channel`, or of all."""
+    condition: Document = {"completion": {"$nin": ["", None]}}
+    if channel is not None:
+        condition["_id"] = ids_of(channel)
+    return condition
+
+
+def _message(document: Document) -> LabelledMessage:
+    # People write here with tools of their own: a field may be missing.
+    return LabelledMessage(str(document.get("prompt", "")), str(document["completion"]))

@@ -43,6 +43,8 @@ async def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: P
     path.mkdir()
     with pytest.raises(TokenFileError, match=r"cannot be written .*is lost at the next stop$"):
         await TokenFile(path).write(TOKEN)
+    with pytest.raises(TokenFileError, match=r"cannot be removed .*back at the next start$"):
+        await TokenFile(path).remove()
     with pytest.raises(TokenFileError, match=r"cannot be read .*: check who may read it$"):
         await TokenFile(path).read()
     assert os.listdir(tmp_path) == [path.name]

@@ -131,9 +131,14 @@ class RiverPainter {
     const { pen } = this;
     pen.beginPath();
     for (const each of samples) pen.lineTo(this.x(each), this.y(each));
-    pen.lineWidth = 2 * this.scale;
+    pen.lineWidth = 2.5 * this.scale;
     pen.lineJoin = "round";
+    pen.save();
+    // A dark edge, so that a calm river is seen over a bright game too.
+    pen.shadowColor = "rgba(12,14,20,0.9)";
+    pen.shadowBlur = 6 * this.scale;
     pen.stroke();
+    pen.restore();
   }
 
   /** The colours from left to right, coming up out of nothing. */

@@ -15,7 +15,8 @@ interface SummaryProps {
 /** Counts cover what this page has seen since it was opened. */
 export function Summary({ counts, moods, brain }: SummaryProps) {
   return (
-    <aside className={styles.panel} aria-label="Summary">
+    // On a low screen it scrolls, which must work without a mouse too.
+    <aside className={styles.panel} aria-label="Summary" tabIndex={0}>
       <dl className={styles.numbers}>
         <Figure label="Messages" value={counts.messages} />
         <Figure label="Answered" value={counts.answered} />

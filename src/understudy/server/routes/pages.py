@@ -16,7 +16,7 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Unde
 <h1>Understudy is running</h1><p>The web app is not built. Install Node 20.19 or newer and start
 with <code>make run</code>. The API works, and so does the <a href="try">test client</a>.</p>"""
 _PAGE_HEADERS = {"Cache-Control": "no-cache", "Referrer-Policy": "no-referrer"}
-_APP_PAGES = ("/", "/overlays")
+_APP_PAGES = ("/", "/overlays", "/channels")
 _OVERLAYS = ("chat", "mood")
 
 

@@ -140,9 +140,11 @@ class TwitchAuth:
         """Forget the login and make its token worthless; raises `TwitchError`."""
         token = self._token
         self._forget("")
-        await self._file.remove()
-        if token is not None:
-            await self._api.revoke(token.access_token)
+        try:
+            await self._file.remove()
+        finally:
+            if token is not None:
+                await self._api.revoke(token.access_token)
 
     def require(self, scope: str, what: str) -> Login:
         """Who is logged in; raises `NotLoggedIn` or `MissingScope` when `what` is not allowed."""

@@ -9,9 +9,10 @@ EventSub hands it out, and the places of emotes count from there.
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
-from understudy.events import ChatMessage, Moderation, StreamEvent
+from understudy.events import ChatMessage, Moderation, Role, StreamEvent
 from understudy.sources.recorded import StreamKind, role_of
 from understudy.sources.twitch.irc_message import IrcMessage, MalformedLine
 
@@ -120,12 +121,17 @@ def _privmsg(message: IrcMessage, received: int) -> ChatMessage | StreamEvent | 
         user=user,
         text=text,
         name=name,
-        role=role_of({b.partition("/")[0] for b in badges.split(",")}) if badges else "viewer",
+        role=_role(badges) if badges else "viewer",
         reply_to=get("reply-parent-msg-id", ""),
         reply_to_user=get("reply-parent-user-login", ""),
         first=get("first-msg") == "1",
         tags=extras,
     )
+
+
+@lru_cache(maxsize=1_024)
+def _role(badges: str) -> Role:
+    return role_of({badge.partition("/")[0] for badge in badges.split(",")})
 
 
 def _usernotice(message: IrcMessage, received: int) -> StreamEvent:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import msgspec
 
 _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
+_COLON, _COMMA = '":"', '","'
+_decode = msgspec.json.Decoder(dict[str, str]).decode
 _UNESCAPED = {":": ";", "s": " ", "r": "\r", "n": "\n"}
 
 
@@ -64,12 +66,18 @@ def parse(line: str) -> IrcMessage:
 
 
 def _parse_tags(raw: str) -> dict[str, str]:
+    # As a JSON object, for a decoder in C takes a third of the time of splitting each tag. A tag
+    # without a value or with more than one `=` makes it none.
+    plain = raw
+    escaped = "\\" in raw or '"' in raw
+    if escaped:
+        plain = raw.replace("\\", "\\\\").replace('"', '\\"')
     try:
-        tags = dict([tag.split("=", 1) for tag in raw.split(";")])
-        tags.pop("", None)
-    except ValueError:
+        tags = _decode(f'{{"{plain.replace("=", _COLON).replace(";", _COMMA)}"}}')
+    except (msgspec.DecodeError, UnicodeEncodeError):
         tags = dict(_tags_with_gaps(raw))
-    if "\\" in raw:
+    tags.pop("", None)
+    if escaped:
         for name, value in tags.items():
             if "\\" in value:
                 tags[name] = unescape(value)
@@ -86,4 +94,8 @@ def _tags_with_gaps(raw: str) -> Iterator[tuple[str, str]]:
 
 def unescape(value: str) -> str:
     """A tag's value as it was meant; a backslash before nothing in particular is dropped."""
-    return _ESCAPED.sub(lambda found: _UNESCAPED.get(found[1], found[1]), value)
+    if "\\\\" in value:
+        return _ESCAPED.sub(lambda found: _UNESCAPED.get(found[1], found[1]), value)
+    for letter, meant in _UNESCAPED.items():
+        value = value.replace(f"\\{letter}", meant)
+    return value.replace("\\", "")

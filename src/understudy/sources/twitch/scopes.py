@@ -1,8 +1,10 @@
 """What a Twitch login may allow, by the names Twitch gives it.
 
-Owns the names and which of them a login asks for. Does not own what is done when one is missing.
+Owns the names, what each is good for and which of them a login asks for. Does not own what is
+done when one is missing.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 READ_CHAT: Final = "user:read:chat"
@@ -19,19 +21,22 @@ REDEMPTIONS: Final = "channel:read:redemptions"
 HYPE_TRAIN: Final = "channel:read:hype_train"
 ADS: Final = "channel:read:ads"
 
-LOGIN_SCOPES: Final = (
-    READ_CHAT,
-    WRITE_CHAT,
-    MODERATED_CHANNELS,
-    DELETE_MESSAGES,
-    BAN,
-    FOLLOWERS,
-    SUBSCRIPTIONS,
-    BITS,
-    POLLS,
-    PREDICTIONS,
-    REDEMPTIONS,
-    HYPE_TRAIN,
-    ADS,
-)
+ALLOWS: Final[Mapping[str, str]] = {
+    READ_CHAT: "read the chat through EventSub too",
+    WRITE_CHAT: "say replies in the chat",
+    MODERATED_CHANNELS: "send faster where the account is a moderator",
+    DELETE_MESSAGES: "take back replies to messages that a moderator removed",
+    BAN: "time viewers out or ban them",
+    FOLLOWERS: "hear of new followers",
+    SUBSCRIPTIONS: "hear of subscriptions without the chat",
+    BITS: "hear of cheers without the chat",
+    POLLS: "hear of polls",
+    PREDICTIONS: "hear of predictions",
+    REDEMPTIONS: "hear of redeemed channel points",
+    HYPE_TRAIN: "hear of hype trains",
+    ADS: "hear of ad breaks",
+}
+"""What each of them lets Understudy do."""
+
+LOGIN_SCOPES: Final = tuple(ALLOWS)
 """All that Understudy has a use for; whoever logs in sees this list and may turn it down."""

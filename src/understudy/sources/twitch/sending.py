@@ -22,6 +22,7 @@ from understudy.sources.twitch.errors import NotSent, TwitchError
 from understudy.sources.twitch.helix import Helix
 from understudy.sources.twitch.http import Sleep
 from understudy.sources.twitch.message_text import split_message
+from understudy.sources.twitch.own_messages import OwnMessages
 from understudy.sources.twitch.user_ids import UserIds
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class _Waiting(msgspec.Struct, frozen=True):
     channel: str
     pieces: list[str]
     reply_to: str
+    is_wanted: Callable[[], bool]
+    on_shown: Callable[[str], None]
     sent: asyncio.Future[list[str]]
 
 
@@ -102,6 +105,7 @@ class ChatSender:
         self._task: asyncio.Task[None] | None = None
         self._moderated: tuple[str, float, frozenset[str]] = ("", 0.0, frozenset())
         self.dropped = 0
+        self.own = OwnMessages(clock)
 
     def start(self) -> None:
         """Begin to send."""
@@ -115,11 +119,20 @@ class ChatSender:
         while self._waiting:
             self._drop(self._waiting.popleft(), "Understudy is stopping")
 
-    async def send(self, channel: str, text: str, *, reply_to: str = "") -> list[str]:
+    async def send(
+        self,
+        channel: str,
+        text: str,
+        *,
+        reply_to: str = "",
+        is_wanted: Callable[[], bool] = lambda: True,
+        on_shown: Callable[[str], None] = lambda message_id: None,
+    ) -> list[str]:
         """Send `text` to `channel` (a login); returns the ids of its messages when all are shown.
 
-        Long texts become several messages, of which the first is the reply to `reply_to`. Raises
-        `NotLoggedIn` when nobody is logged in, `MissingScope`, `NotSent` or another `TwitchError`.
+        Long texts become several messages, of which the first is the reply to `reply_to`. Before
+        each `is_wanted` is asked, and after it `on_shown` is told its id. Raises `NotLoggedIn`
+        when nobody is logged in, `MissingScope`, `NotSent` or another `TwitchError`.
         """
         self._auth.require(scopes.WRITE_CHAT, "send to the chat")
         pieces = split_message(text)
@@ -129,7 +142,8 @@ class ChatSender:
             self._drop(self._waiting.popleft(), f"{self._max_waiting} newer ones wait")
             self.dropped += 1
         sent: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(channel.lower(), pieces, reply_to, sent))
+        waiting = _Waiting(channel.lower(), pieces, reply_to, is_wanted, on_shown, sent)
+        self._waiting.append(waiting)
         self._filled.set()
         return await sent
 
@@ -180,22 +194,29 @@ class ChatSender:
                 )
             while wait := self._pace.wait(limit):
                 await self._sleep(wait)
+            if not waiting.is_wanted():
+                raise NotSent(f"the message to {waiting.channel} was withdrawn")
             reply_to = "" if sent else waiting.reply_to
             sent.append(await self._send_piece(waiting.channel, number, login, piece, reply_to))
+            waiting.on_shown(sent[-1])
         return sent
 
     async def _send_piece(
         self, channel: str, number: str, login: Login, text: str, reply_to: str
     ) -> str:
+        # Before it is sent: the chat may hand it back before the answer comes.
+        self.own.sending(channel, text)
         try:
             message = await self._helix.send_message(number, login.user_id, text, reply_to)
         finally:
             self._pace.count()
         if not message.is_sent:
+            self.own.not_shown(channel, text)
             reason = message.drop_reason
             why = f" ({reason.message or reason.code})" if reason else ""
             raise NotSent(f"Twitch did not show the message in {channel}{why}")
         self._pace.remember(channel, text)
+        self.own.shown(message.message_id)
         return message.message_id
 
     async def _limit(self, login: Login, number: str) -> int:

@@ -7,12 +7,16 @@ Owns the file, its mode and that it is never half written. Does not own what a t
 import asyncio
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from understudy.sources.twitch.errors import TokenFileError
+
+NAME = "twitch.token"
+"""Of the file, in the data directory."""
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -38,6 +42,8 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # A write whose caller has given up goes on: what follows must not be overtaken by it.
+        self._changing = threading.Lock()
 
     async def read(self) -> Token | None:
         """The stored token, or None when there is none."""
@@ -56,18 +62,30 @@ class TokenFile:
 
     async def write(self, token: Token) -> None:
         """Put `token` in the place of what was stored; it is there whole or not at all."""
-        await self._change(self._replace, msgspec.json.encode(token))
+        await self._change(
+            self._replace,
+            msgspec.json.encode(token),
+            problem="cannot be written",
+            so="the Twitch login is lost at the next stop",
+        )
 
     async def remove(self) -> None:
         """Forget the stored token."""
-        await self._change(self._unlink)
+        await self._change(
+            self._unlink,
+            problem="cannot be removed",
+            so="delete it, or the login is back at the next start",
+        )
 
-    async def _change(self, act: Callable[..., None], *data: bytes) -> None:
+    async def _change(self, act: Callable[..., None], *data: bytes, problem: str, so: str) -> None:
+        def change() -> None:
+            with self._changing:
+                act(*data)
+
         try:
-            await asyncio.to_thread(act, *data)
+            await asyncio.to_thread(change)
         except OSError as error:
-            problem = f"{self._path} cannot be written ({_reason(error)})"
-            raise TokenFileError(f"{problem}: the Twitch login is lost at the next stop") from None
+            raise TokenFileError(f"{self._path} {problem} ({_reason(error)}): {so}") from None
 
     def _replace(self, data: bytes) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
