@@ -6,27 +6,24 @@ replies get their end frames, the bus runs dry, the log is flushed, the database
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import NamedTuple
 
+from understudy.app.learning import TrainedVersions
 from understudy.app.live_chat import LiveChat
+from understudy.app.turn_builder import Ground, TurnBuilder
 from understudy.brains.budget import Budget
 from understudy.brains.choice import Choice, choose
 from understudy.brains.prices import load_prices
-from understudy.brains.providers import make_scripted
 from understudy.brains.router import Router
 from understudy.brains.scripted import Recall
 from understudy.bus import Bus
 from understudy.config import Settings, SettingsError
 from understudy.engine.archive import Archive
 from understudy.engine.channels import Channels
-from understudy.engine.clock import Clock
 from understudy.engine.commands import Commands
-from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
-from understudy.engine.reply import EMOTIONS, ReplyStream
 from understudy.engine.sessions import SessionManager
 from understudy.engine.statistics import EmoteReader, with_known_emotes
 from understudy.engine.tools.approvals import Approvals
@@ -34,9 +31,6 @@ from understudy.engine.tools.base import Caller, Tool, ToolRecord
 from understudy.engine.tools.builtin import own_tools
 from understudy.engine.tools.mcp import McpServers
 from understudy.engine.tools.toolbox import Toolbox
-from understudy.engine.turn import Outcome
-from understudy.engine.turns import Publish, Turns
-from understudy.events import Reply
 from understudy.learning.feedback import Feedback
 from understudy.learning.liked_replies import LikedReplies
 from understudy.mood.channel_words import ChannelWords
@@ -46,7 +40,6 @@ from understudy.mood.tokens import TokenReader
 from understudy.mood.word_lists import built_in_lists
 from understudy.outputs.live import LiveFeed
 from understudy.safety.limits import RateLimiter
-from understudy.safety.moderation import OutputFilter
 from understudy.server.audience import Audiences
 from understudy.server.auth import load_secret
 from understudy.server.metrics import Metrics
@@ -90,6 +83,7 @@ class Application:
         """Start everything in order; what was started is stopped again when a step fails."""
         try:
             self._services = await self._start()
+            await self._versions.start()
             # Last, because from here on events come.
             await self._live.start()
         except BaseException:
@@ -135,7 +129,7 @@ class Application:
         self._own(personas.watch, "persona watcher")
         liked = LikedReplies(Experiences(database), settings.learning)
         choice, router = await self._open_brain(database, liked.recall)
-        ground = _Ground(database, log, bus, feed, personas, liked, choice, router, mongo)
+        ground = Ground(database, log, bus, feed, personas, liked, choice, router, mongo)
         return self._wire(ground)
 
     def _open_mongo(self, database: Database) -> MongoArchive | None:
@@ -166,14 +160,16 @@ class Application:
         self._exit.push_async_callback(router.aclose)
         return choice, router
 
-    def _wire(self, ground: "_Ground") -> Services:
+    def _wire(self, ground: "Ground") -> Services:
         settings, database, log = self.settings, ground.database, ground.log
         bus, personas, router = ground.bus, ground.personas, ground.router
         contexts = Contexts(database)
         sessions = SessionManager(Sessions(database))
         chat = ChatArchive(database)
         metrics = Metrics()
-        build = _TurnBuilder(settings, ground, sessions, metrics.observe)
+        versions = self._versions = TrainedVersions(settings, database, router)
+        self._exit.push_async_callback(versions.close)
+        build = TurnBuilder(settings, ground, sessions, metrics.observe, versions.choice.choose)
         servers = McpServers(settings.tools.servers)
         servers.start()
         self._exit.push_async_callback(servers.close)
@@ -222,7 +218,7 @@ class Application:
             rehearsals=_rehearsals(settings, channels, build, bus, emotes),
             limits=_limits(settings),
             metrics=metrics,
-            problems=partial(_problems, ground, servers, live),
+            problems=partial(_problems, ground, servers, live, versions),
             ready=partial(_ready, database, log),
         )
         self._exit.push_async_callback(self._quiesce_once)
@@ -248,90 +244,6 @@ class Application:
             await asyncio.gather(task, return_exceptions=True)
 
         self._exit.push_async_callback(end)
-
-
-class _Ground(NamedTuple):
-    """What is started before the rooms that stand on it are wired."""
-
-    database: Database
-    log: LogWriter
-    bus: Bus
-    feed: LiveFeed
-    personas: Personas
-    liked: LikedReplies
-    choice: Choice
-    router: Router
-    mongo: MongoArchive | None
-
-
-class _TurnBuilder:
-    """Makes `Turns` that differ only in clock, brain and where their events go."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        ground: _Ground,
-        sessions: SessionManager,
-        on_reply: Callable[[Reply, Outcome], None],
-    ) -> None:
-        self._settings = settings
-        self._ground = ground
-        self.sessions = sessions
-        self.log = ground.log
-        self._on_reply = on_reply
-        self.output_filter = OutputFilter(settings.safety.blocked_words)
-
-    def __call__(
-        self,
-        router: Router,
-        publish: Publish,
-        clock: Clock | None = None,
-        toolbox: Toolbox | None = None,
-    ) -> Turns:
-        return Turns(
-            self._settings,
-            router,
-            self.sessions,
-            self._ground.personas,
-            self.log,
-            publish,
-            reply_stream=self._reply_stream,
-            clock=clock,
-            on_reply=self._on_reply,
-            toolbox=toolbox,
-            liked_replies=self._ground.liked.examples,
-        )
-
-    def oneoffs(self, router: Router) -> OneOffs:
-        """Answers to conversations that are kept elsewhere."""
-        return OneOffs(
-            self._settings,
-            router,
-            self.log,
-            reply_stream=self._reply_stream,
-            on_reply=self._on_reply,
-        )
-
-    def for_rehearsal(
-        self,
-        clock: Clock,
-        publish: Publish,
-        seed: int,
-        paced: bool,
-    ) -> Turns:
-        """Turns without tools whose scripted brain is seeded, and without pauses unless `paced`.
-
-        Other brains are the same as live.
-        """
-        changes: dict[str, object] = {"seed": seed}
-        if not paced:
-            changes["words_per_second"] = 0.0
-        settings = self._settings.brain.model_copy(update=changes)
-        scripted = make_scripted(settings, self._ground.liked.recall)
-        return self(self._ground.router.with_scripted(scripted), publish, clock)
-
-    def _reply_stream(self, emotions: Collection[str]) -> ReplyStream:
-        return ReplyStream(self.output_filter, {*EMOTIONS, *emotions})
 
 
 def _toolbox(
@@ -360,7 +272,7 @@ def _toolbox(
 def _rehearsals(
     settings: Settings,
     channels: Channels,
-    build: _TurnBuilder,
+    build: TurnBuilder,
     bus: Bus,
     emotes: EmoteReader,
 ) -> Rehearsals:
@@ -392,12 +304,14 @@ async def _flush(log: LogWriter) -> None:
         logger.error("%s", error)
 
 
-def _problems(ground: _Ground, servers: McpServers, live: LiveChat) -> list[str]:
+def _problems(
+    ground: Ground, servers: McpServers, live: LiveChat, versions: TrainedVersions
+) -> list[str]:
     """What the operator should look at, one sentence each."""
     personas = [f"{file}: {problem}" for file, problem in ground.personas.problems.items()]
     log = [ground.log.stats.last_error] if ground.log.stats.last_error else []
     mongo = ground.mongo.problems() if ground.mongo else []
-    models = [*ground.router.problems(), *servers.problems()]
+    models = [*ground.router.problems(), *versions.problems(), *servers.problems()]
     return [*personas, *log, *mongo, *models, *live.problems()]
 
 

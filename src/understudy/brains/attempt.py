@@ -101,7 +101,7 @@ class Attempt:
         self._opened = True
         self._ticket = self._breaker.heard(self._ticket)
         # A server without a model in the settings names its own with the first request.
-        self.bill.model = self.brain.model
+        self.bill.model = self.brain.answers_as(self._request)
 
     async def next(self) -> BrainEvent | None:
         """The next event, None at the end; raises `BrainError`.

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from understudy.storage.rows import BASE
+
 Task = Literal["chat", "thanks", "summarize", "analyze", "translate", "coach"]
 """What is asked of a brain: a chat reply, thanks for a stream event, or one of the commands."""
 
@@ -87,8 +89,9 @@ class BrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     `messages` ends with what is to be answered. The fields below it state the same facts as data,
     for brains that do not read prose: `text` is the bare message of `viewer`, `event` the kind of
     a stream event, `amount` its number, `arguments` those of a command, `key` names the
-    conversation (for brains that avoid repeating themselves). `temperature`, `top_p` and `stop` are
-    the provider's defaults when they are None or empty.
+    conversation (for brains that avoid repeating themselves). `version` is the trained version that
+    is to answer, empty for the usual one; brains without versions ignore it. `temperature`, `top_p`
+    and `stop` are the provider's defaults when they are None or empty.
     """
 
     messages: Sequence[BrainMessage]
@@ -104,6 +107,7 @@ class BrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     amount: int = 0
     arguments: dict[str, str] = {}
     key: str = ""
+    version: str = ""
     max_tokens: int = 400
     temperature: float | None = None
     top_p: float | None = None
@@ -139,6 +143,11 @@ class Finish(msgspec.Struct, frozen=True):
 BrainEvent = Text | ToolCall | Usage | Finish
 
 
+def versioned(model: str, version: str) -> str:
+    """The name of `model` with the trained version that answers; `base` is no such version."""
+    return model if version in {"", BASE} else f"{model}@{version}"
+
+
 class Brain(ABC):
     """A model that streams replies. A provider subclasses it and implements `stream`."""
 
@@ -154,6 +163,10 @@ class Brain(ABC):
     @abstractmethod
     def describe(self) -> str:
         """One sentence for the UI and `doctor`: what this brain is."""
+
+    def answers_as(self, request: BrainRequest) -> str:
+        """The model's name as it is recorded with the reply, a trained version at its end."""
+        return self.model
 
     def supports_streaming(self) -> bool:
         """Whether tokens arrive as they are made."""

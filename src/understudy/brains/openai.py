@@ -6,14 +6,14 @@ quarter of it per request. Does not own the dialect (`chat_completions`).
 """
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
 
-from understudy.brains.base import Brain, BrainError, BrainEvent, BrainRequest
+from understudy.brains.base import Brain, BrainError, BrainEvent, BrainRequest, versioned
 from understudy.brains.chat_completions import PATH, CompletionReader, completion_payload
 from understudy.brains.failures import Failures, public_url
 from understudy.brains.hosted_models import OPENAI_DEFAULT, openai_reasoning
@@ -41,6 +41,7 @@ class OpenAIBrain(Brain):
         self._transport = transport
         self._failures = failures
         self._official = official
+        self._model_of: Callable[[str], str] | None = None
         # None until a first request with tools was answered.
         self._takes_tools: bool | None = None
 
@@ -88,6 +89,17 @@ class OpenAIBrain(Brain):
         """One sentence for the UI and `doctor`: what this brain is."""
         return f"{self.model or 'The first model'} of {self._failures.title}."
 
+    def serve_versions(self, model_of: Callable[[str], str]) -> None:
+        """Have replies of trained versions from now on; `model_of` says what the server calls one.
+
+        The empty version is the one of replies that ask for none.
+        """
+        self._model_of = model_of
+
+    def answers_as(self, request: BrainRequest) -> str:
+        """The model, and the trained version where the server has such."""
+        return versioned(self.model, request.version) if self._model_of else self.model
+
     def stream(self, request: BrainRequest) -> AsyncGenerator[BrainEvent, None]:
         """Yield the reply piece by piece; raises `BrainError`. Closing it stops the model."""
         if not request.tools or self._takes_tools:
@@ -116,7 +128,7 @@ class OpenAIBrain(Brain):
     async def _complete(self, request: BrainRequest) -> AsyncGenerator[BrainEvent, None]:
         payload = completion_payload(
             request,
-            await self._choose_model(),
+            await self._model_for(request),
             limit_field="max_completion_tokens" if self._official else "max_tokens",
             extra=openai_reasoning(self.model) if self._official else {},
         )
@@ -133,6 +145,10 @@ class OpenAIBrain(Brain):
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()
+
+    async def _model_for(self, request: BrainRequest) -> str:
+        model = await self._choose_model()
+        return self._model_of(request.version) if self._model_of and request.version else model
 
     async def _choose_model(self) -> str:
         """The model; at the first request of a server without one set, the first that it lists."""

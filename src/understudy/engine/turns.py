@@ -70,6 +70,8 @@ class Busy(Exception):
 
 Publish = Callable[[Event], Awaitable[None]]
 """Hands an event of a stream's turn to the bus."""
+ChooseVersion = Callable[[str, str], str]
+"""The trained version for a channel and who asks there; empty for the usual one."""
 
 
 class Turns:
@@ -89,6 +91,7 @@ class Turns:
         on_reply: Callable[[Reply, Outcome], None] | None = None,
         toolbox: Toolbox | None = None,
         liked_replies: LikedReplies | None = None,
+        choose_version: ChooseVersion | None = None,
     ) -> None:
         """`liked_replies` are shown to brains that do not look them up themselves."""
         self._settings = settings
@@ -102,6 +105,7 @@ class Turns:
         self._on_reply = on_reply
         self._toolbox = toolbox
         self._liked_replies = liked_replies
+        self._choose_version = choose_version
         self._runs: dict[str, Run] = {}
         self._ended_runs: deque[tuple[float, Run]] = deque()
         self._active: dict[str, tuple[Run, asyncio.Task[None]]] = {}
@@ -378,8 +382,13 @@ class Turns:
             event=request.event,
             amount=request.amount,
             key=request.session,
+            version=self._version(request),
             max_tokens=self._settings.brain.reply_tokens,
         )
+
+    def _version(self, request: TurnRequest) -> str:
+        choose = self._choose_version
+        return choose(request.channel, request.user) if choose else ""
 
     async def _announce(self, run: Run, request: TurnRequest) -> None:
         await self._publish(

@@ -35,7 +35,8 @@ from understudy.learning.training.losses import RowLoss
 from understudy.learning.training.rows import Row, load_rows
 from understudy.learning.version_errors import VersionError
 from understudy.safety.pii import Redactor
-from understudy.storage.versions import BASE, Evaluation, ModelVersion
+from understudy.storage.rows import BASE
+from understudy.storage.versions import Evaluation, ModelVersion
 
 EVAL, PREFERENCES = "eval.json", "preferences.jsonl"
 TRAIN, NEW, OLD, ANCHOR = "train.jsonl", "val.jsonl", "old.jsonl", "anchor.jsonl"

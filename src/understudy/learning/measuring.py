@@ -25,7 +25,7 @@ from understudy.learning.training.losses import Losses, RowLoss
 from understudy.learning.training.machine import load_base
 from understudy.learning.training.packing import Shape
 from understudy.learning.training.rows import Row
-from understudy.storage.versions import BASE
+from understudy.storage.rows import BASE
 
 ANSWER_TOKENS = 120
 """Longest answer to a prompt of the gates: chat is short, and a model without an end is not."""

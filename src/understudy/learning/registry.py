@@ -26,7 +26,8 @@ from understudy.learning.training.errors import TrainingError, reason_of
 from understudy.learning.training.job import Result
 from understudy.learning.training.run_folder import RESULT, RunFolder
 from understudy.learning.version_errors import VersionError
-from understudy.storage.versions import BASE, ModelVersion, ModelVersions
+from understudy.storage.rows import BASE
+from understudy.storage.versions import ModelVersion, ModelVersions
 
 ADAPTER, CARD = "adapter", "version.json"
 FOR_ALL = "all"

@@ -61,7 +61,10 @@ def dedupe_key(channel: str, window: Window) -> str:
 
 
 class Schedule:
-    """Queues the jobs of each window, one for each of `channels` (empty: all together)."""
+    """Queues the jobs of each window, one for each of `channels` (empty: all together).
+
+    `replay` is the share of older rows they are to learn from.
+    """
 
     def __init__(
         self,
@@ -70,12 +73,14 @@ class Schedule:
         zone: tzinfo,
         *,
         channels: Callable[[], Sequence[str]] = lambda: [""],
+        replay: float = 0.25,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._jobs = jobs
         self._timetable = timetable
         self._zone = zone
         self._channels = channels
+        self._replay = replay
         self._poll = poll_seconds
         self._task: asyncio.Task[None] | None = None
 
@@ -100,7 +105,7 @@ class Schedule:
         return [
             await self._jobs.enqueue(
                 KIND,
-                {"channel": channel, "window": window.name},
+                {"channel": channel, "window": window.name, "replay": self._replay},
                 dedupe_key=dedupe_key(channel, window),
                 now=now,
             )

@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 
 from understudy.storage.engine import Database
 from understudy.storage.feedback import FeedbackRows, verdict
+from understudy.storage.rows import BASE
 from understudy.storage.tables import experience, reaction
 from understudy.storage.upsert import storable
-from understudy.storage.versions import BASE
 
 _BATCH = 500
 

@@ -14,6 +14,8 @@ from understudy.events import ChatMessage, Decision, Moderation, StreamEvent, Tu
 
 ExperienceOrigin = Literal["web", "stream", "rehearsal"]
 """Where an exchange took place."""
+BASE = "base"
+"""The version of a model that is the model as it was made, without any training of ours."""
 FeedbackSource = Literal["", "streamer", "moderator", "viewer", "system"]
 """Whose judgement it is; empty where that was not recorded."""
 

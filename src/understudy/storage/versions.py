@@ -16,13 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from understudy.storage.engine import Database
 from understudy.storage.errors import StorageError
+from understudy.storage.rows import BASE
 from understudy.storage.tables import deployment, evaluation, model_version
 from understudy.storage.upsert import insert as upsert
 from understudy.storage.upsert import storable
 
 VersionState = Literal["candidate", "canary", "live", "retired", "blocked"]
-BASE = "base"
-"""The name of the model without any training of ours, in every place that names a version."""
 
 
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 import pytest
 
 from understudy.brains.base import BrainError
-from understudy.brains.huggingface.versions import BASE, Versions
+from understudy.brains.huggingface.versions import Versions
+from understudy.storage.rows import BASE
 
 
 def test_new_replies_get_the_promoted_version_and_old_ones_keep_theirs():

@@ -13,8 +13,7 @@ from understudy.storage.engine import Database
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.outcomes import Outcome, Outcomes
 from understudy.storage.reactions import ReactionRow, Reactions
-from understudy.storage.rows import ExperienceRow, FeedbackRow, FeedbackSource
-from understudy.storage.versions import BASE
+from understudy.storage.rows import BASE, ExperienceRow, FeedbackRow, FeedbackSource
 
 LIMITS = CanaryLimits(replies=20, judged=5, stream_replies=5)
 

@@ -12,7 +12,8 @@ from understudy.learning.deploying import Deploying, Override, live_versions
 from understudy.learning.gates.verdict import HARD_GATES
 from understudy.learning.registry import Registry
 from understudy.learning.version_errors import VersionError
-from understudy.storage.versions import BASE, Deployment, Evaluation
+from understudy.storage.rows import BASE
+from understudy.storage.versions import Deployment, Evaluation
 
 
 @pytest.fixture

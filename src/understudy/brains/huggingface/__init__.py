@@ -5,6 +5,6 @@ sampling, text from tokens, versions. Does not own training or which version is 
 """
 
 from understudy.brains.huggingface.brain import HuggingFaceBrain, make_huggingface
-from understudy.brains.huggingface.versions import BASE
+from understudy.storage.rows import BASE
 
 __all__ = ["BASE", "HuggingFaceBrain", "make_huggingface"]

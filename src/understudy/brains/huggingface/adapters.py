@@ -17,7 +17,7 @@ from typing import Any
 
 from understudy.brains.base import BrainError
 from understudy.brains.huggingface.loading import LocalModel, require
-from understudy.brains.huggingface.versions import BASE
+from understudy.storage.rows import BASE
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"

@@ -10,11 +10,10 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
-from understudy.brains.base import Brain, BrainEvent, BrainRequest
+from understudy.brains.base import Brain, BrainEvent, BrainRequest, versioned
 from understudy.brains.huggingface.engine import Engine
 from understudy.brains.huggingface.loading import LoadOptions, check_installed, load_model
 from understudy.brains.huggingface.reply import Reply
-from understudy.brains.huggingface.versions import BASE
 from understudy.brains.scripted import Recall
 from understudy.config import BrainSettings
 
@@ -48,8 +47,11 @@ class HuggingFaceBrain(Brain):
     @property
     def model(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The model, and the version of new replies when that is not the bare model."""
-        version = self._engine.versions.default
-        return self._options.model if version == BASE else f"{self._options.model}@{version}"
+        return versioned(self._options.model, self._engine.versions.default)
+
+    def answers_as(self, request: BrainRequest) -> str:
+        """The model and the version that was asked for, else the one of new replies."""
+        return versioned(self._options.model, request.version) if request.version else self.model
 
     def describe(self) -> str:
         """One sentence for the UI and `doctor`: what this brain is."""
@@ -66,8 +68,11 @@ class HuggingFaceBrain(Brain):
     async def stream(
         self, request: BrainRequest, version: str = ""
     ) -> AsyncGenerator[BrainEvent, None]:
-        """Yield the reply of `version` (the promoted one when empty); raises `BrainError`."""
-        reply = Reply(request, self._engine.versions.lease(version))
+        """Yield the reply of `version`, else of the request's, else of the promoted one.
+
+        Raises `BrainError`.
+        """
+        reply = Reply(request, self._engine.versions.lease(version or request.version))
         self._engine.submit(reply)
         try:
             async with aclosing(reply.events()) as events:

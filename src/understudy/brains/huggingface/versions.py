@@ -6,9 +6,7 @@ Owns names and leases, for any thread. Does not own weights (`adapters`).
 import threading
 
 from understudy.brains.base import BrainError
-
-BASE = "base"
-"""The model as it was loaded, without any adapter."""
+from understudy.storage.rows import BASE
 
 
 class Versions:

@@ -7,7 +7,8 @@ own which versions are deployed (`deploying`) nor whether they are loaded (`foll
 import hashlib
 from collections.abc import Iterable
 
-from understudy.storage.versions import BASE, Deployment
+from understudy.storage.rows import BASE
+from understudy.storage.versions import Deployment
 
 
 class VersionChoice:

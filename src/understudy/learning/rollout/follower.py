@@ -18,7 +18,8 @@ from understudy.learning.rollout.choice import VersionChoice
 from understudy.learning.serving.base import ServedVersions
 from understudy.learning.version_errors import VersionError
 from understudy.storage.errors import StorageError
-from understudy.storage.versions import BASE, Deployment
+from understudy.storage.rows import BASE
+from understudy.storage.versions import Deployment
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 30.0

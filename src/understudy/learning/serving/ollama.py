@@ -14,7 +14,7 @@ import msgspec
 from understudy.learning.serving.http import ModelServer
 from understudy.learning.training.errors import reason_of
 from understudy.learning.version_errors import VersionError
-from understudy.storage.versions import BASE
+from understudy.storage.rows import BASE
 
 PREFIX = "understudy-"
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
