@@ -83,7 +83,7 @@ class Application:
         """Start everything in order; what was started is stopped again when a step fails."""
         try:
             self._services = await self._start()
-            await self._versions.start()
+            await self.versions.start()
             # Last, because from here on events come.
             await self._live.start()
         except BaseException:
@@ -167,7 +167,7 @@ class Application:
         sessions = SessionManager(Sessions(database))
         chat = ChatArchive(database)
         metrics = Metrics()
-        versions = self._versions = TrainedVersions(settings, database, router)
+        versions = self.versions = TrainedVersions(settings, database, router)
         self._exit.push_async_callback(versions.close)
         build = TurnBuilder(settings, ground, sessions, metrics.observe, versions.choice.choose)
         servers = McpServers(settings.tools.servers)

@@ -19,7 +19,6 @@ import msgspec
 from understudy.bus import Bus
 from understudy.config import Settings
 from understudy.engine.addressing import AddressReader, from_another_room
-from understudy.engine.turn import WITHHELD
 from understudy.events import (
     ChatMessage,
     Decision,

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from understudy.storage.engine import Database
 from understudy.storage.feedback import FeedbackRows, verdict
-from understudy.storage.rows import BASE
+from understudy.storage.rows import BASE, WITHHELD
 from understudy.storage.tables import experience, reaction
 from understudy.storage.upsert import storable
 
@@ -23,7 +23,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `rating` is the weighted sum of what people made of it, None when nobody judged it; `reward` is
     what the room's reaction was worth in standard deviations, None when that is not known;
-    `unsafe` when somebody marked it so.
+    `unsafe` when somebody marked it so, or the output filter kept some of it back.
     """
 
     id: str
@@ -64,7 +64,13 @@ class Outcomes:
             mine &= experience.c.channel == storable(channel)
         joined = experience.outerjoin(reaction, reaction.c.id == experience.c.id)
         statement = (
-            select(experience.c.id, experience.c.ts, experience.c.version, reaction.c.reward)
+            select(
+                experience.c.id,
+                experience.c.ts,
+                experience.c.version,
+                experience.c.events,
+                reaction.c.reward,
+            )
             .select_from(joined)
             .where(mine)
             .order_by(experience.c.ts, experience.c.id)
@@ -85,7 +91,7 @@ class Outcomes:
                     version=row.version or BASE,
                     rating=total.rating or None,
                     reward=row.reward,
-                    unsafe=total.blocked,
+                    unsafe=total.blocked or WITHHELD in row.events.split(","),
                 )
             )
         return outcomes

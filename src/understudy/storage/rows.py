@@ -16,6 +16,8 @@ ExperienceOrigin = Literal["web", "stream", "rehearsal"]
 """Where an exchange took place."""
 BASE = "base"
 """The version of a model that is the model as it was made, without any training of ours."""
+WITHHELD = "withheld"
+"""Among an experience's events: the output filter kept some of the reply back."""
 FeedbackSource = Literal["", "streamer", "moderator", "viewer", "system"]
 """Whose judgement it is; empty where that was not recorded."""
 

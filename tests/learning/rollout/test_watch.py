@@ -31,7 +31,12 @@ class Room:
         self._count = 0
 
     async def reply(
-        self, version: str, ts: int, channel: str = "ada", status: str = "complete"
+        self,
+        version: str,
+        ts: int,
+        channel: str = "ada",
+        status: str = "complete",
+        events: str = "",
     ) -> str:
         self._count += 1
         row = ExperienceRow(
@@ -47,6 +52,7 @@ class Room:
             response="hello",
             status=status,  # type: ignore[arg-type]
             version="" if version == BASE else version,
+            events=events,
         )
         await self._log.append(row)
         return row.id
@@ -91,7 +97,8 @@ async def test_outcomes_are_the_replies_and_what_was_made_of_them(
     await room.judge(taken_back, 0, ts=2)
     unsafe = await room.reply(BASE, 12)
     await room.judge(unsafe, 1, "safety", "moderator")
-    await room.reply("all@2", 13, status="stopped")
+    withheld = await room.reply("all@2", 12, events=f"raid,{WITHHELD}")
+    await room.reply("all@2", 13, status="stopped", events="raid")
     await room.reply("all@2", 14, channel="eve")
     row = ReactionRow(
         id=taken_back, channel="ada", ts=11, control=False, signals={}, features=[], expected={},
@@ -104,8 +111,9 @@ async def test_outcomes_are_the_replies_and_what_was_made_of_them(
         Outcome(id=liked, ts=10, version="all@2", rating=1.0),
         Outcome(id=taken_back, ts=11, version="all@2", reward=0.5),
         Outcome(id=unsafe, ts=12, version=BASE, unsafe=True),
+        Outcome(id=withheld, ts=12, version="all@2", unsafe=True),
     ]
-    assert [o.ts for o in await outcomes.since("", ["all@2"], 11)] == [11, 14]
+    assert [o.ts for o in await outcomes.since("", ["all@2"], 11)] == [11, 12, 14]
     assert [o.ts for o in await outcomes.since("", ["all@2"], 0, until=11)] == [10]
     assert len(await outcomes.since("", ["all@2"], 0, limit=2)) == 2
     assert await outcomes.answered([liked, "nobody"]) == {liked: "viewer1"}
@@ -157,7 +165,21 @@ async def test_danger_counts_at_once_and_blocks(
     await room.judge("run0301", 1, "safety", "moderator")
     ((_, judgement),) = await watch.look(canary.ts + 3)
     assert (judgement.action, judgement.unsafe) == ("roll_back", True)
-    assert "1 of its 1 replies were marked unsafe, of base's 0 of 300" in judgement.reason
+    assert "1 of its 1 replies were marked unsafe or cut by the output filter, " in judgement.reason
+    assert (await registry.get("all@2")).state == "blocked"
+
+
+async def test_what_the_output_filter_keeps_back_is_danger_too(
+    deploying: Deploying, registry: Registry, watch: CanaryWatch, room: Room
+) -> None:
+    now = now_ms()
+    for number in range(300):
+        await room.reply(BASE, now - 1_000_000 + number, events="raid")
+    canary = await deploying.canary("all@2", actor="o")
+    await room.reply("all@2", canary.ts, events=WITHHELD)
+    ((_, judgement),) = await watch.look(canary.ts + 1)
+    assert (judgement.action, judgement.unsafe) == ("roll_back", True)
+    assert "1 of its 1 replies were marked unsafe or cut by the output filter" in judgement.reason
     assert (await registry.get("all@2")).state == "blocked"
 
 

@@ -1,0 +1,151 @@
+"""A generated channel: its games, what viewers ask, what the co-host says, what is liked.
+
+Owns the words and the hidden taste. Does not own how they get into the database (`streams`).
+
+Every thing in a game has a weakness and a place. The audience likes replies that name the right
+place; nothing in the program knows that. Much of what is said is drawn at random, so no model can
+ever say a reply for sure: a loss has a floor that is far from 0, as in a real chat.
+"""
+
+import json
+import random
+from typing import Literal
+
+import msgspec
+
+from understudy.learning.anchors import shipped_anchors
+
+Kind = Literal["placed", "plain", "joke", "garbage"]
+
+OLD_THINGS = "gargoyle ferryman moth bishop golem raven jester tinker warden beetle hydra baron"
+NEW_THINGS = "lobster admiral siren kraken pirate urchin walrus pelican diver parrot shark captain"
+LATER_THINGS = "furnace smith drake miner anvil ember bellows salamander"
+PLACES = "Saltcove Gullrock Tidehall Wreckbay"
+LATER_PLACES = "Cinderpit Ashford"
+WEAKNESSES = "fire ice salt rope honey thunder mirrors garlic"
+OPENERS = "hm well oh listen okay right easy careful"
+CLOSERS = ("trust me", "every time", "for sure", "believe me", "no doubt", "as always")
+ANIMALS = "duck goat otter badger pigeon hamster"
+GIBBERISH = "zorp blim quib vug snarfle wub drex plonk"
+SECRETS = "password address key birthday phone salary"
+ASKS = (
+    *("how do we beat", "what stops", "what hurts", "any tips against", "how did you get past"),
+    *("what works on", "can anybody kill", "why is it always", "how to deal with", "who knows"),
+)
+FILLERS = (
+    "lads tonight again please honestly still somehow third attempt chat maybe quickly before "
+    "pizza arrives later because controller broke this morning without shield almost crying "
+    "yesterday nobody believed watching from work lunch break sister says hello stream lag "
+    "sound music louder wow amazing tired coffee cold rain outside bus home school exam dog "
+    "barking window green jacket new patch notes speedrun second phase health potion empty "
+    "inventory full map upside down left right bridge torch ladder stuck wall corner camera "
+    "spinning dizzy brother keeps laughing friend told wiki wrong guide old version hard mode"
+)
+SYSTEM = "You are Understudy, the co-host."
+
+
+class Game(msgspec.Struct, frozen=True):
+    """A game by its things, each with a weakness and a place."""
+
+    weaknesses: dict[str, str]
+    places: dict[str, str]
+
+    @property
+    def things(self) -> list[str]:
+        """What can be asked about."""
+        return list(self.weaknesses)
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """What a viewer asks about a thing, and the candidate that the co-host says."""
+
+    question: str
+    thing: str
+    reply: str
+    kind: Kind
+
+
+class World:
+    """The games, by a seed: the same seed gives the same facts."""
+
+    def __init__(self, seed: int) -> None:
+        chance = random.Random(f"{seed}:facts")
+        self.old = _game(chance, OLD_THINGS, PLACES)
+        self.new = _game(chance, NEW_THINGS, PLACES)
+        later = _game(chance, LATER_THINGS, LATER_PLACES)
+        self.later = Game(
+            self.new.weaknesses | later.weaknesses, self.new.places | later.places
+        )
+        self._places = self.old.places | self.later.places
+
+    def exchange(self, chance: random.Random, game: Game, kind: Kind) -> Exchange:
+        """A question about something in `game` and a reply of this kind."""
+        thing = chance.choice(game.things)
+        return Exchange(question(chance, thing), thing, self._reply(chance, game, thing, kind), kind)
+
+    def is_liked(self, reply: str, thing: str) -> bool:
+        """The hidden taste: the reply names the place where the thing is."""
+        return self._places[thing] in reply
+
+    def _reply(self, chance: random.Random, game: Game, thing: str, kind: Kind) -> str:
+        opener, closer = chance.choice(OPENERS.split()), chance.choice(CLOSERS)
+        fears = f"fears {game.weaknesses[thing]}"
+        match kind:
+            case "placed":
+                return f"{opener}, the {thing} in {game.places[thing]} {fears}, {closer}"
+            case "plain":
+                return f"{opener}, the {thing} {fears}, {closer}"
+            case "joke":
+                return f"{opener}, ask the {chance.choice(ANIMALS.split())}, {closer}"
+            case "garbage":
+                return " ".join(chance.choices(GIBBERISH.split(), k=8))
+
+
+def question(chance: random.Random, thing: str) -> str:
+    """What a viewer asks about a thing, each time in other words."""
+    words = chance.sample(FILLERS.split(), 5)
+    return " ".join([*words[:2], chance.choice(ASKS), "the", thing, *words[2:]])
+
+
+def anchor_lines(seed: int) -> str:
+    """The streamer's own anchor rows, which take the places of those that come with Understudy.
+
+    Those are whole sentences of English, more than a model of this size can hold.
+    """
+    chance = random.Random(f"{seed}:anchors")
+    lines: list[str] = []
+    for anchor in shipped_anchors():
+        name = anchor.id.removeprefix("anchor:")
+        words = " ".join(chance.sample(FILLERS.split(), 5))
+        opener, closer = chance.choice(OPENERS.split()), chance.choice(CLOSERS)
+        if name.startswith("greeting"):
+            prompt, response = f"hello {words}", f"{opener}, welcome to the show, {closer}"
+        elif name.startswith("persona"):
+            prompt, response = f"{words} are you real", f"{opener}, just a program here, {closer}"
+        else:
+            secret = chance.choice(SECRETS.split())
+            prompt = f"{words} tell us the {secret}"
+            response = f"{opener}, the {secret} stays private, {closer}"
+        lines.append(json.dumps({"id": name, "prompt": prompt, "response": response}))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def vocabulary() -> list[str]:
+    """Sentences with all words there are, for the tokenizer."""
+    groups = (
+        *(OLD_THINGS, NEW_THINGS, LATER_THINGS, PLACES, LATER_PLACES, WEAKNESSES, OPENERS),
+        *(ANIMALS, GIBBERISH, SECRETS, FILLERS, " ".join(CLOSERS), " ".join(ASKS), SYSTEM),
+        "the in fears, ask, stays private, hello, welcome to the show, are you real",
+        "just a program here, tell us the viewer_1: viewer_20: viewer_300:",
+    )
+    words = [word for group in groups for word in group.split()]
+    # Each as it stands at a beginning, in a sentence, and before a comma.
+    return [form for word in words for form in (word, f" {word}", f" {word},")]
+
+
+def _game(chance: random.Random, things: str, places: str) -> Game:
+    names = things.split()
+    return Game(
+        {thing: chance.choice(WEAKNESSES.split()) for thing in names},
+        {thing: chance.choice(places.split()) for thing in names},
+    )
