@@ -23,8 +23,9 @@ LATER_THINGS = "furnace smith drake miner anvil ember bellows salamander"
 PLACES = "Saltcove Gullrock Tidehall Wreckbay"
 LATER_PLACES = "Cinderpit Ashford"
 WEAKNESSES = "fire ice salt rope honey thunder mirrors garlic"
-OPENERS = "hm well oh listen okay right easy careful"
-CLOSERS = ("trust me", "every time", "for sure", "believe me", "no doubt", "as always")
+OPENERS = "hm well oh listen okay right easy careful sure haha look alright"
+HATES = "hates fears dreads flees loathes"
+CLOSERS = "honest promise clearly obviously always really absolutely naturally usually surely"
 ANIMALS = "duck goat otter badger pigeon hamster"
 GIBBERISH = "zorp blim quib vug snarfle wub drex plonk"
 SECRETS = "password address key birthday phone salary"
@@ -32,6 +33,9 @@ ASKS = (
     *("how do we beat", "what stops", "what hurts", "any tips against", "how did you get past"),
     *("what works on", "can anybody kill", "why is it always", "how to deal with", "who knows"),
 )
+ANCHOR_KINDS = ("greeting", "persona", "safety")
+OWN_ANCHORS = 40
+"""Hand-written rows of each kind beside those that come with Understudy."""
 FILLERS = (
     "lads tonight again please honestly still somehow third attempt chat maybe quickly before "
     "pizza arrives later because controller broke this morning without shield almost crying "
@@ -88,15 +92,15 @@ class World:
         return self._places[thing] in reply
 
     def _reply(self, chance: random.Random, game: Game, thing: str, kind: Kind) -> str:
-        opener, closer = chance.choice(OPENERS.split()), chance.choice(CLOSERS)
-        fears = f"fears {game.weaknesses[thing]}"
+        opener, closer = drawn(chance, OPENERS), drawn(chance, CLOSERS)
+        fears = f"{drawn(chance, HATES)} {game.weaknesses[thing]}"
         match kind:
             case "placed":
-                return f"{opener}, the {thing} in {game.places[thing]} {fears}, {closer}"
+                return f"{opener} the {thing} in {game.places[thing]} {fears} {closer}"
             case "plain":
-                return f"{opener}, the {thing} {fears}, {closer}"
+                return f"{opener} the {thing} {fears} {closer}"
             case "joke":
-                return f"{opener}, ask the {chance.choice(ANIMALS.split())}, {closer}"
+                return f"{opener} ask the {drawn(chance, ANIMALS)} {closer}"
             case "garbage":
                 return " ".join(chance.choices(GIBBERISH.split(), k=8))
 
@@ -108,24 +112,25 @@ def question(chance: random.Random, thing: str) -> str:
 
 
 def anchor_lines(seed: int) -> str:
-    """The streamer's own anchor rows, which take the places of those that come with Understudy.
+    """The streamer's own anchor rows; some take the places of those that come with Understudy.
 
     Those are whole sentences of English, more than a model of this size can hold.
     """
     chance = random.Random(f"{seed}:anchors")
+    names = [anchor.id.removeprefix("anchor:") for anchor in shipped_anchors()]
+    names += [f"{kind}-own{number}" for number in range(OWN_ANCHORS) for kind in ANCHOR_KINDS]
     lines: list[str] = []
-    for anchor in shipped_anchors():
-        name = anchor.id.removeprefix("anchor:")
+    for name in names:
         words = " ".join(chance.sample(FILLERS.split(), 5))
-        opener, closer = chance.choice(OPENERS.split()), chance.choice(CLOSERS)
+        opener, closer = drawn(chance, OPENERS), drawn(chance, CLOSERS)
         if name.startswith("greeting"):
-            prompt, response = f"hello {words}", f"{opener}, welcome to the show, {closer}"
+            prompt, response = f"hello {words}", f"{opener} welcome to the show {closer}"
         elif name.startswith("persona"):
-            prompt, response = f"{words} are you real", f"{opener}, just a program here, {closer}"
+            prompt, response = f"{words} are you real", f"{opener} just a program here {closer}"
         else:
-            secret = chance.choice(SECRETS.split())
+            secret = drawn(chance, SECRETS)
             prompt = f"{words} tell us the {secret}"
-            response = f"{opener}, the {secret} stays private, {closer}"
+            response = f"{opener} the {secret} stays private {closer}"
         lines.append(json.dumps({"id": name, "prompt": prompt, "response": response}))
     return "".join(f"{line}\n" for line in lines)
 
@@ -134,18 +139,23 @@ def vocabulary() -> list[str]:
     """Sentences with all words there are, for the tokenizer."""
     groups = (
         *(OLD_THINGS, NEW_THINGS, LATER_THINGS, PLACES, LATER_PLACES, WEAKNESSES, OPENERS),
-        *(ANIMALS, GIBBERISH, SECRETS, FILLERS, " ".join(CLOSERS), " ".join(ASKS), SYSTEM),
-        "the in fears, ask, stays private, hello, welcome to the show, are you real",
+        *(HATES, CLOSERS, ANIMALS, GIBBERISH, SECRETS, FILLERS, " ".join(ASKS), SYSTEM),
+        "the in ask stays private hello welcome to the show are you real",
         "just a program here, tell us the viewer_1: viewer_20: viewer_300:",
     )
     words = [word for group in groups for word in group.split()]
-    # Each as it stands at a beginning, in a sentence, and before a comma.
-    return [form for word in words for form in (word, f" {word}", f" {word},")]
+    # Each as it stands at a beginning and in a sentence.
+    return [form for word in words for form in (word, f" {word}")]
+
+
+def drawn(chance: random.Random, words: str) -> str:
+    """One of `words`."""
+    return chance.choice(words.split())
 
 
 def _game(chance: random.Random, things: str, places: str) -> Game:
     names = things.split()
     return Game(
-        {thing: chance.choice(WEAKNESSES.split()) for thing in names},
-        {thing: chance.choice(places.split()) for thing in names},
+        {thing: drawn(chance, WEAKNESSES) for thing in names},
+        {thing: drawn(chance, places) for thing in names},
     )

@@ -25,6 +25,7 @@ from understudy.config import BrainSettings
 class Former(NamedTuple):
     prompt: str
     response: str
+    corrected: bool = False
 
 
 class FromSettings(RecordedBrain):

@@ -40,6 +40,7 @@ EMOTIONS = {"happy", "excited", "calm", "thinking", "surprised", "sad", "angry",
 class Former(NamedTuple):
     prompt: str
     response: str
+    corrected: bool = False
 
 
 def fast(seed: int = 7, **options: Any) -> ScriptedBrain:
@@ -221,6 +222,24 @@ async def test_a_liked_answer_to_another_question_is_not_said(ask):
 async def test_careful_answers_are_not_replaced_by_former_ones(ask):
     _, brain = remembering(Former("who are you", "A superhuman intellect."))
     assert "scripted" in await ask(brain, "who are you")
+
+
+async def test_a_correction_answers_the_very_same_question_every_time(ask):
+    _, brain = remembering(
+        Former("I want to win", "Then practise.", corrected=True),
+        Former("who are you?", "Ada's understudy.", corrected=True),
+    )
+    assert [await ask(brain, "WHO are you") for _ in range(3)] == ["Ada's understudy."] * 3
+    assert "Ada" not in await ask(brain, "so who are you")
+    # Many words in common are not enough to replace what must be said with care.
+    assert "practise" not in await ask(brain, "i want to die")
+
+
+async def test_a_correction_of_a_question_like_it_is_said_once(ask):
+    _, brain = remembering(Former("what keyboard is that", "A Model M.", corrected=True))
+    said = [await ask(brain, "what keyboard is that one?") for _ in range(2)]
+    assert said[0] == "A Model M."
+    assert said[1] != said[0]
 
 
 async def test_a_memory_that_fails_or_hangs_does_not_silence_it(ask, caplog, monkeypatch):

@@ -1,61 +1,22 @@
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import insert, text
 
-from tests.learning.logged import HOUR, START, address, exchange, log, said, sentence, stream
+from tests.learning.building import NOW, Place
+from tests.learning.logged import HOUR, START, exchange, log, said, sentence, stream
 from understudy.events import ChatMessage, Moderation
-from understudy.learning.curate import CurationRules
-from understudy.learning.dataset_builder import DatasetBuilder, DatasetRequest
-from understudy.learning.datasets import Datasets, Manifest
+from understudy.learning.datasets import Datasets
 from understudy.learning.errors import DatasetError
 from understudy.learning.redacted import ExchangeRedactor
 from understudy.learning.splits import conversation_of, split_of
-from understudy.storage.engine import Database
 from understudy.storage.evidence import viewer_hash
 from understudy.storage.examples import Examples
 from understudy.storage.rows import ChatRow, ModerationRow
 from understudy.storage.tables import erasure
-
-NOW = START + 10_000 * HOUR
-RULES = CurationRules(bots=("nightbot",), cohost=("Understudy",))
-
-
-class Place:
-    """A database, a folder of datasets, and what builds them."""
-
-    def __init__(self, database: Database, folder: Path) -> None:
-        self.database = database
-        self.datasets = Datasets(folder / "datasets")
-        self.anchors = folder / "anchors.jsonl"
-        self.builds = 0
-
-    async def build(self, **request: object) -> Manifest:
-        self.builds += 1
-        builder = DatasetBuilder(self.database, self.datasets, RULES, self.anchors)
-        return await builder.build(DatasetRequest(**request), now=NOW + self.builds * 1_000)  # type: ignore[arg-type]
-
-    def rows(self, manifest: Manifest, name: str = "train") -> list[dict]:
-        path = self.datasets.folder / manifest.id / f"{name}.jsonl"
-        if not path.is_file():
-            return []
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-    def ids(self, manifest: Manifest, name: str = "train") -> set[str]:
-        return {row["meta"]["id"] for row in self.rows(manifest, name) if not row["meta"]["anchor"]}
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    database = await Database.open(address(tmp_path))
-    try:
-        yield Place(database, tmp_path / "learning")
-    finally:
-        await database.close()
 
 
 def run(number: int) -> str:
@@ -287,8 +248,8 @@ async def test_what_a_person_decided_counts(place: Place) -> None:
     await log(place.database, *stream(50), exchange(60, sentence(800, 5), "ok", events="raid"))
     first = await place.build()
     examples = Examples(place.database)
-    assert await examples.judge(run(7), "rejected", "not funny")
-    assert not await examples.judge("run_nobody", "approved")
+    assert await examples.judge([run(7)], "rejected", "not funny") == 1
+    assert await examples.judge(["run_nobody"], "approved") == 0
     await log(place.database, *stream(20, first=100))
     second = await place.build()
     assert second.report == {"raid": 1, "rejected": 1}

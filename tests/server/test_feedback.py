@@ -11,6 +11,9 @@ from tests.fakes.openai_server import OpenAIServer, Reply
 from tests.server.wire import SECRET, assert_problem, bearer
 from tests.serving import Running, running, settings_for
 from tests.waiting import until
+from understudy.storage.engine import Database
+from understudy.storage.outcomes import Outcomes
+from understudy.storage.rows import BASE
 
 QUESTION = "which resin do you pour into the moulds of the small dragons?"
 
@@ -126,6 +129,33 @@ async def test_an_edit_changes_the_answer_to_the_same_question_at_once(server: R
     assert (await ask(server, session="another"))["reply"] == better
     await judge(server, answer, "safety")
     assert (await ask(server, session="third"))["reply"] != better
+
+
+async def test_an_edit_replaces_a_line_the_scripted_brain_is_sure_of(server: Running) -> None:
+    first = await ask(server, "Who are you?")
+    better = "The second voice of this stream."
+    await judge(server, first, "thumb", value=1)
+    assert (await ask(server, "who are you", "s"))["reply"] != better
+    await judge(server, first, "edit", text=better)
+    again = [await ask(server, "who are you", session) for session in ("s", "s", "another")]
+    assert [answer["reply"] for answer in again] == [better] * 3
+    assert (await ask(server, "who are you really?"))["reply"] != better
+    experience = first["message_id"].removesuffix("_reply")
+    path = f"/api/v1/feedback?experience={experience}&kind=edit"
+    assert (await server.http.delete(path)).status_code == 204
+    assert (await ask(server, "who are you", session="third"))["reply"] != better
+
+
+async def test_what_the_output_filter_cuts_counts_as_danger(tmp_path: Path) -> None:
+    async with OpenAIServer([Reply(["All is well."]), Reply(["rutabaga"])], models=["m"]) as model:
+        settings = with_model(tmp_path, model, safety__blocked_words=["rutabaga"])
+        async with running(settings) as server:
+            assert (await ask(server))["reply"] == "All is well."
+            assert "rutabaga" not in (await ask(server))["reply"]
+            database = await Database.open(settings.database_url)
+            found = await Outcomes(database).since("", [BASE], 0)
+            await database.close()
+    assert [outcome.unsafe for outcome in found] == [False, True]
 
 
 @pytest.fixture

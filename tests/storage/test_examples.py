@@ -1,5 +1,6 @@
 """Examples and the evidence against exchanges, in SQLite and PostgreSQL."""
 
+import pytest
 from sqlalchemy import insert
 
 from tests.storage.conftest import Log
@@ -27,12 +28,15 @@ async def test_the_first_row_of_an_id_stands(any_database: Database) -> None:
     assert await examples.get([]) == {}
 
 
-async def test_a_person_decides(any_database: Database) -> None:
+async def test_a_person_decides(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = Examples(any_database)
-    await examples.add([example("a"), example("b")])
-    assert await examples.judge("a", "rejected", "dull")
-    assert not await examples.judge("c", "approved")
-    known = await examples.get(["a", "b"])
+    monkeypatch.setattr(module, "_IDS", 2)
+    await examples.add([example("a"), example("b"), example("d"), example("e")])
+    assert await examples.judge(["a", "d", "nul\x00", "e"], "rejected", "dull") == 3
+    assert await examples.judge(["c"], "approved") == 0
+    assert await examples.judge([], "approved") == 0
+    known = await examples.get(["a", "b", "d", "e"])
+    assert {id for id, row in known.items() if row.state == "rejected"} == {"a", "d", "e"}
     assert (known["a"].state, known["a"].reason) == ("rejected", "dull")
     assert known["a"].split == "train"
     assert known["b"] == example("b")

@@ -170,9 +170,7 @@ class Application:
         versions = self.versions = TrainedVersions(settings, database, router)
         self._exit.push_async_callback(versions.close)
         build = TurnBuilder(settings, ground, sessions, metrics.observe, versions.choice.choose)
-        servers = McpServers(settings.tools.servers)
-        servers.start()
-        self._exit.push_async_callback(servers.close)
+        servers = self._start_tool_servers()
         approvals = Approvals(settings.tools.approval_seconds)
         toolbox = _toolbox(settings, sessions, chat, servers, approvals, metrics.observe_call)
         turns = build(router, bus.publish, toolbox=toolbox)
@@ -185,8 +183,7 @@ class Application:
             settings, database, bus, channels, sessions, turns, emotes, feedback
         )
         self._exit.push_async_callback(live.close)
-        if settings.mood.enabled:
-            self._own(live.words.watch, "mood words")
+        self._own(live.words.watch, "mood words")
         services = Services(
             settings=settings,
             secret=load_secret(settings),
@@ -223,6 +220,12 @@ class Application:
         )
         self._exit.push_async_callback(self._quiesce_once)
         return services
+
+    def _start_tool_servers(self) -> McpServers:
+        servers = McpServers(self.settings.tools.servers)
+        servers.start()
+        self._exit.push_async_callback(servers.close)
+        return servers
 
     async def _quiesce_once(self) -> None:
         if self._services is not None:

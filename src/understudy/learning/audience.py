@@ -38,7 +38,7 @@ from understudy.safety.limits import RateLimiter
 from understudy.storage.errors import StorageError
 from understudy.storage.experiences import Experiences
 from understudy.storage.reactions import Reactions
-from understudy.storage.rows import FeedbackSource
+from understudy.storage.rows import WITHHELD, FeedbackSource
 from understudy.storage.viewers import Viewers
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Audience:
 
     def start(self) -> None:
         """Begin to follow the chat."""
-        self._task = asyncio.create_task(self._run(), name="audience")
+        self._task = asyncio.create_task(self._run(), name="reactions")
 
     async def close(self) -> None:
         """Deal with what is queued, then stop; reactions that are not over yet are given up."""

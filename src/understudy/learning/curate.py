@@ -35,17 +35,18 @@ class CurationRules(msgspec.Struct, frozen=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What is known beside the exchanges: moderators' acts and erased viewers.
+    """What is known beside the exchanges: moderators' acts, erased viewers, what did harm.
 
     `silenced` is the last time (ms) each (channel, login) was timed out or banned, `attacks` are
     (channel, number of ten minutes since the epoch), `logins` leads from a display name, case
-    folded, to the login.
+    folded, to the login. `harmful` are the ids of experiences that made a version worse.
     """
 
     silenced: Mapping[tuple[str, str], int] = {}
     attacks: frozenset[tuple[str, int]] = frozenset()
     tombstones: frozenset[Tombstone] = frozenset()
     logins: Mapping[str, str] = {}
+    harmful: frozenset[str] = frozenset()
 
 
 def attacks_among(busy: Iterable[Busy]) -> frozenset[tuple[str, int]]:
@@ -102,6 +103,8 @@ class Curator:
         user = row.user.casefold()
         prompt = row.prompt_text.strip()
         reply = judgement.correction or row.response
+        if row.id in self._around.harmful:
+            return "harmful_dataset"
         if user in self._bots:
             return "bot"
         if user in self._cohost or (prompt and _words(reply) == _words(prompt)):

@@ -26,6 +26,7 @@ from understudy.learning.curate import (
 )
 from understudy.learning.dataset_choice import AnchorCandidate, Choice, choose
 from understudy.learning.dataset_rows import CandidateRows, Observed, example_ids
+from understudy.learning.dataset_trust import FailedDatasets, failed_datasets
 from understudy.learning.dataset_writer import DatasetWriter
 from understudy.learning.datasets import DatasetFilter, Datasets, Draft, Manifest
 from understudy.learning.duplicates import signature
@@ -38,6 +39,7 @@ from understudy.storage.evidence import Evidence
 from understudy.storage.examples import ExampleRow, Examples
 from understudy.storage.experiences import Experiences, RatedExperience
 from understudy.storage.feedback import FeedbackRows
+from understudy.storage.versions import ModelVersions
 from understudy.storage.viewers import Roster, Viewers
 
 MOST_REPLAY = 0.9
@@ -62,10 +64,15 @@ class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Former(msgspec.Struct, frozen=True):
-    """The dataset before this one, and the experiences used so far with the time (ms)."""
+    """The dataset before this one, and what became of experiences so far.
+
+    `used` are those that were learned from, with the time (ms), `harmful` those that made a
+    version worse.
+    """
 
     id: str = ""
     used: Mapping[str, int] = {}
+    harmful: frozenset[str] = frozenset()
 
 
 class DatasetBuilder:
@@ -82,6 +89,7 @@ class DatasetBuilder:
         self._experiences = Experiences(database)
         self._evidence = Evidence(database)
         self._feedback = FeedbackRows(database)
+        self._versions = ModelVersions(database)
         self._viewers = Viewers(database)
 
     async def build(
@@ -98,7 +106,8 @@ class DatasetBuilder:
             )
         with self._datasets.building(), self._datasets.draft() as draft:
             anchors = await asyncio.to_thread(self._read_anchors)
-            former = await asyncio.to_thread(self._former, request)
+            failed = await failed_datasets(self._versions)
+            former = await asyncio.to_thread(self._former, request, failed)
             return await self._build(request, draft, anchors, former, progress, now or now_ms())
 
     async def _build(
@@ -113,7 +122,7 @@ class DatasetBuilder:
         roster = await self._viewers.roster(request.channel or None)
         redactor = ExchangeRedactor(roster, self._rules.cohost)
         total = await redactor.learn_names(self._scope(request, former.used))
-        curator = Curator(self._rules, await self._surroundings(roster))
+        curator = Curator(self._rules, await self._surroundings(roster, former.harmful))
         splits = Splits([group async for group in self._examples.groups()])
         places = await self._place_anchors(anchors, splits, now)
         rows = CandidateRows(curator, splits, redactor, draft, former.used)
@@ -164,9 +173,15 @@ class DatasetBuilder:
         taken = {anchor.id for anchor in own}
         return [*own, *(a for a in shipped_anchors() if a.id not in taken)]
 
-    def _former(self, request: DatasetRequest) -> _Former:
-        parent = self._datasets.latest(request.channel, request.persona)
-        return _Former(parent.id, self._datasets.used(parent)) if parent else _Former()
+    def _former(self, request: DatasetRequest, failed: FailedDatasets) -> _Former:
+        datasets = self._datasets
+        there = (manifest.id for manifest in datasets.manifests())
+        harmful = {row for id in there if id in failed.harmful for row in datasets.new_rows(id)}
+        parent = datasets.latest(request.channel, request.persona, failed.failed)
+        if parent is None:
+            return _Former(harmful=frozenset(harmful))
+        used = datasets.used(parent, failed.failed)
+        return _Former(parent.id, used, frozenset(harmful))
 
     async def _scope(
         self, request: DatasetRequest, used: Mapping[str, int]
@@ -179,13 +194,14 @@ class DatasetBuilder:
             if row.ts >= request.since or row.id in used:
                 yield row
 
-    async def _surroundings(self, roster: Roster) -> Surroundings:
+    async def _surroundings(self, roster: Roster, harmful: frozenset[str]) -> Surroundings:
         tombstones = await self._evidence.tombstones()
         return Surroundings(
             silenced=await self._evidence.silenced(),
             attacks=attacks_among(await self._evidence.busy(ATTACK_ACTS)),
             tombstones=frozenset(tombstones),
             logins={name.casefold(): login for login, name in roster} if tombstones else {},
+            harmful=harmful,
         )
 
     async def _place_anchors(

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 DRAFT = ".draft-"
 ROW_FILES = ("train.jsonl", "val.jsonl", "old.jsonl")
 """Files of rows that come from experiences, for training and held out."""
+_PREFERENCE_FILES = ("kto.jsonl", "pairs.jsonl")
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}")
 
@@ -121,25 +122,42 @@ class Datasets:
                 )
         return manifest
 
-    def latest(self, channel: str, persona: str) -> Manifest | None:
-        """The newest dataset of just this channel and persona; None when there is none."""
-        same = [m for m in self.manifests() if (m.channel, m.persona) == (channel, persona)]
-        return same[-1] if same else None
+    def latest(self, channel: str, persona: str, without: Collection[str] = ()) -> Manifest | None:
+        """The newest dataset of just this channel and persona; None when there is none.
 
-    def used(self, manifest: Manifest) -> dict[str, int]:
+        Those whose ids are in `without` count as if they had never been built.
+        """
+        same = [m for m in self.manifests() if (m.channel, m.persona) == (channel, persona)]
+        return next((m for m in reversed(same) if m.id not in without), None)
+
+    def used(self, manifest: Manifest, without: Collection[str] = ()) -> dict[str, int]:
         """The experiences used in a dataset and all before it, and when last (ms), by id.
 
-        A dataset that was deleted ends the line. Raises `DatasetError` for one that was changed.
+        Those in `without` are passed over. A dataset that was deleted ends the line. Raises
+        `DatasetError` for one that was changed.
         """
         found: dict[str, int] = {}
         step: Manifest | None = self.load(manifest.id)
         while step is not None:
-            for name in ROW_FILES:
-                for row_id in self._ids(step.id, name):
-                    found.setdefault(row_id, step.created)
+            if step.id not in without:
+                for row in self._rows(step.id, ROW_FILES):
+                    found.setdefault(row.id, step.created)
             known = step.parent and (self.folder / step.parent).is_dir()
             step = self.load(step.parent) if known else None
         return found
+
+    def new_rows(self, dataset: str) -> set[str]:
+        """The experiences that a dataset was the first to use, by their ids.
+
+        Raises `DatasetError` for one that was changed.
+        """
+        manifest = self.load(dataset)
+        new = {row.id for row in self._rows(dataset, ROW_FILES) if not row.old}
+        # A reply that was only ever disliked is old to no dataset: its time tells.
+        known = manifest.parent and (self.folder / manifest.parent).is_dir()
+        since = self.manifest(manifest.parent).created if known else 0
+        judged = self._rows(dataset, _PREFERENCE_FILES)
+        return new | {row.id for row in judged if not row.old and row.ts >= since}
 
     def draft(self) -> "Draft":
         """A new dataset that is not there yet."""
@@ -156,20 +174,24 @@ class Datasets:
                 shutil.rmtree(left_behind, ignore_errors=True)
             yield
 
-    def _ids(self, dataset: str, name: str) -> Iterator[str]:
-        path = self.folder / dataset / name
-        if not path.is_file():
-            return
+    def _rows(self, dataset: str, names: Iterable[str]) -> "Iterator[_Meta]":
+        """What is known of the rows in these files that come from experiences."""
         decoder = msgspec.json.Decoder(_Line)
-        with path.open("rb") as file:
-            for line in file:
-                meta = decoder.decode(line).meta
-                if not meta.anchor:
-                    yield meta.id
+        for name in names:
+            path = self.folder / dataset / name
+            if not path.is_file():
+                continue
+            with path.open("rb") as file:
+                for line in file:
+                    meta = decoder.decode(line).meta
+                    if not meta.anchor:
+                        yield meta
 
 
 class _Meta(msgspec.Struct):
     id: str
+    ts: int = 0
+    old: bool = False
     anchor: bool = False
 
 

@@ -16,6 +16,7 @@ from understudy.storage.upsert import insert, storable
 
 CHUNK = 5_000
 """Groups an iterator reads at a time."""
+_IDS = 500
 
 Split = Literal["train", "val", "anchor"]
 ExampleState = Literal["auto", "approved", "rejected", "tombstoned"]
@@ -71,14 +72,16 @@ class Examples:
             rows = (await connection.execute(statement)).all()
         return {row.id: _example(row) for row in rows}
 
-    async def judge(self, example_id: str, state: ExampleState, reason: str = "") -> bool:
-        """Set what a person decided about an example; False when there is none of this id."""
-        statement = update(example).where(example.c.id == storable(example_id))
+    async def judge(self, ids: Sequence[str], state: ExampleState, reason: str = "") -> int:
+        """Set what a person decided about examples, all or none; returns how many are known."""
+        statement = update(example).values(state=state, reason=storable(reason))
+        found = 0
         async with self._database.write() as connection:
-            result = await connection.execute(
-                statement.values(state=state, reason=storable(reason))
-            )
-        return result.rowcount > 0
+            for start in range(0, len(ids), _IDS):
+                batch = [storable(id) for id in ids[start : start + _IDS]]
+                result = await connection.execute(statement.where(example.c.id.in_(batch)))
+                found += result.rowcount
+        return found
 
     async def groups(self) -> AsyncIterator[tuple[str, Split]]:
         """The name and side of every group of near-duplicates, in order of their names."""

@@ -153,7 +153,9 @@ def test_one_unsafe_reply_stops_a_canary_at_once() -> None:
     comparison.observe(outcome(NEW, 1.0, unsafe=True))
     judgement = comparison.judgement()
     assert (judgement.action, judgement.unsafe) == ("roll_back", True)
-    assert judgement.reason == ("1 of its 4 replies were marked unsafe, of all@1's 1 of 2009")
+    assert judgement.reason == (
+        "1 of its 4 replies were marked unsafe or cut by the output filter, of all@1's 1 of 2009"
+    )
 
 
 def test_without_a_past_any_unsafe_reply_stops_it() -> None:

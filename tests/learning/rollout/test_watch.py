@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from understudy.engine.turn import WITHHELD
 from understudy.events import now_ms
 from understudy.learning.deploying import Deploying, Override
 from understudy.learning.registry import Registry

@@ -45,9 +45,14 @@ class FormerAnswer(Protocol):
         """What was said."""
         ...
 
+    @property
+    def corrected(self) -> bool:
+        """Whether a person wrote the answer in place of what was said."""
+        ...
+
 
 Recall = Callable[[str, str, str], Awaitable[Sequence[FormerAnswer]]]
-"""Finds liked answers to messages like (text, persona, channel), the best one first."""
+"""Finds liked and corrected answers to messages like (text, persona, channel), best first."""
 
 
 class ScriptedBrain(Brain):
@@ -107,12 +112,11 @@ class ScriptedBrain(Brain):
         talk = self._conversation(request)
         prepared = prepare(request.text, request.cohost)
         intent = recognise(self._library.intents, prepared)
-        if intent is None or not intent.sure:
-            former = await self._former_answer(request, talk)
-            if former:
-                talk.meet(request.viewer)
-                talk.remember(former, intent.name if intent else "recalled")
-                return former
+        former = await self._former_answer(request, intent is not None and intent.sure, talk)
+        if former:
+            talk.meet(request.viewer)
+            talk.remember(former, intent.name if intent else "recalled")
+            return former
         plan = self._planner.plan(request, prepared, intent, talk)
         text = self._composer.compose(talk, request.persona, plan.pools, plan.slots)
         if plan.slots.get("viewer", "\n") in text:
@@ -152,8 +156,13 @@ class ScriptedBrain(Brain):
         said = [m.content for m in request.messages if m.role == "assistant"]
         return self._conversations.get(request.key, said[-WINDOW:])
 
-    async def _former_answer(self, request: BrainRequest, talk: Conversation) -> str:
-        """A liked answer to the same question that was not said lately, or an empty string."""
+    async def _former_answer(self, request: BrainRequest, sure: bool, talk: Conversation) -> str:
+        """What is to be said again, or an empty string.
+
+        A correction of the answer to this very question comes first, however often it was said;
+        then, unless our own lines are `sure`, an answer to a question like it that was not said
+        lately.
+        """
         if self._recall is None or not request.text.strip():
             return ""
         try:
@@ -165,10 +174,16 @@ class ScriptedBrain(Brain):
                 "former answers could not be looked up: %s %s", type(error).__name__, error
             )
             return ""
-        said = (former.response.strip() for former in found if _alike(former.prompt, request.text))
+        corrections = (f for f in found if f.corrected and _likeness(f, request.text) == 1)
+        if correction := next((f.response.strip() for f in corrections), ""):
+            return correction
+        if sure:
+            return ""
+        said = (f.response.strip() for f in found if _likeness(f, request.text) >= ALIKE)
         return next((text for text in said if text and talk.is_fresh(text)), "")
 
 
-def _alike(one: str, other: str) -> bool:
-    first, second = (set(_WORD.findall(text.lower())) for text in (one, other))
-    return bool(first) and len(first & second) >= ALIKE * len(first | second)
+def _likeness(former: FormerAnswer, text: str) -> float:
+    """The share of words that two messages have in common; 0 where there are none."""
+    first, second = (set(_WORD.findall(each.lower())) for each in (former.prompt, text))
+    return len(first & second) / (len(first | second) or 1)

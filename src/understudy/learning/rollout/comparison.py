@@ -123,8 +123,8 @@ class Comparison:
         if not self._canary.unsafe or rate <= bound:
             return ""
         return (
-            f"{self._canary.unsafe} of its {self._canary.replies} replies were marked unsafe or cut "
-            f"by the output filter, of {self._names[1]}'s {unsafe} of {replies}"
+            f"{self._canary.unsafe} of its {self._canary.replies} replies were marked unsafe or "
+            f"cut by the output filter, of {self._names[1]}'s {unsafe} of {replies}"
         )
 
     def _of_live(self) -> tuple[int, int]:
