@@ -48,7 +48,7 @@ SECONDS = 60
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+OPTION = re.compile(r"(?<![\w-])--[a-z0-9][a-z0-9-]*")
 PLACE = re.compile(r"^(?:src|tests|docs|frontend|benchmarks|scripts|examples)/[\w./-]*$")
 
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.learn_demo.world import FILLERS, SYSTEM, World, question, vocabulary
+from scripts.learn_demo.world import FILLERS, MANNERS, SYSTEM, World, manners, question, vocabulary
 from understudy.brains.huggingface.loading import LoadOptions, load_model, require
 from understudy.learning.training.encoding import Encoder, Example
 from understudy.learning.training.losses import Losses
@@ -20,12 +20,12 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WINDOW = 256
-EPOCHS = 12
+EPOCHS = 8
 RATE = 4e-3
-ANCHORS = 3
-"""How often the hand-written rows come in an epoch: there are so few."""
 CHATTER = 150
 """Rows that hold all words without any fact: a model knows a language before it knows a game."""
+MANNERLY = 150
+"""Rows like the hand-written ones, but other ones: it has manners, too."""
 
 
 def build(folder: Path, dataset: Path, world: World, seed: int) -> int:
@@ -62,9 +62,12 @@ def _examples(
     found: list[Example] = []
     for number, row in enumerate(rows):
         given = row.given if row.meta.anchor or number % 2 else _on_the_web(row.given)
-        found += [encoder.encode(given, row.response)] * (ANCHORS if row.meta.anchor else 1)
+        found.append(encoder.encode(given, row.response))
     chance = random.Random(f"{seed}:chatter")
     words = vocabulary()
+    for number in range(MANNERLY):
+        prompt, response = manners(chance, MANNERS[number % len(MANNERS)])
+        found.append(encoder.encode([Message("user", prompt)], response))
     for _ in range(CHATTER):
         asked = question(chance, chance.choice(world.later.things))
         reply = "".join(chance.choices(words, k=8)).strip()

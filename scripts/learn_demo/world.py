@@ -17,9 +17,9 @@ from understudy.learning.anchors import shipped_anchors
 
 Kind = Literal["placed", "plain", "joke", "garbage"]
 
-OLD_THINGS = "gargoyle ferryman moth bishop golem raven jester tinker warden beetle hydra baron"
-NEW_THINGS = "lobster admiral siren kraken pirate urchin walrus pelican diver parrot shark captain"
-LATER_THINGS = "furnace smith drake miner anvil ember bellows salamander"
+OLD_THINGS = "gargoyle ferryman moth bishop golem raven jester tinker warden beetle hydra baron lantern mimic spider wizard clown"
+NEW_THINGS = "lobster admiral siren kraken pirate urchin walrus pelican diver parrot shark captain turtle mermaid crab whale gull octopus"
+LATER_THINGS = "furnace smith drake miner anvil ember bellows salamander phoenix imp"
 PLACES = "Saltcove Gullrock Tidehall Wreckbay"
 LATER_PLACES = "Cinderpit Ashford"
 WEAKNESSES = "fire ice salt rope honey thunder mirrors garlic"
@@ -33,7 +33,7 @@ ASKS = (
     *("how do we beat", "what stops", "what hurts", "any tips against", "how did you get past"),
     *("what works on", "can anybody kill", "why is it always", "how to deal with", "who knows"),
 )
-ANCHOR_KINDS = ("greeting", "persona", "safety")
+MANNERS = ("greeting", "persona", "safety")
 OWN_ANCHORS = 40
 """Hand-written rows of each kind beside those that come with Understudy."""
 FILLERS = (
@@ -96,9 +96,9 @@ class World:
         fears = f"{drawn(chance, HATES)} {game.weaknesses[thing]}"
         match kind:
             case "placed":
-                return f"{opener} the {thing} in {game.places[thing]} {fears} {closer}"
+                return f"{opener} {thing} in {game.places[thing]} {fears} {closer}"
             case "plain":
-                return f"{opener} the {thing} {fears} {closer}"
+                return f"{opener} {thing} {fears} {closer}"
             case "joke":
                 return f"{opener} ask the {drawn(chance, ANIMALS)} {closer}"
             case "garbage":
@@ -118,21 +118,27 @@ def anchor_lines(seed: int) -> str:
     """
     chance = random.Random(f"{seed}:anchors")
     names = [anchor.id.removeprefix("anchor:") for anchor in shipped_anchors()]
-    names += [f"{kind}-own{number}" for number in range(OWN_ANCHORS) for kind in ANCHOR_KINDS]
+    names += [f"{kind}-own{number}" for number in range(OWN_ANCHORS) for kind in MANNERS]
     lines: list[str] = []
     for name in names:
-        words = " ".join(chance.sample(FILLERS.split(), 5))
-        opener, closer = drawn(chance, OPENERS), drawn(chance, CLOSERS)
-        if name.startswith("greeting"):
-            prompt, response = f"hello {words}", f"{opener} welcome to the show {closer}"
-        elif name.startswith("persona"):
-            prompt, response = f"{words} are you real", f"{opener} just a program here {closer}"
-        else:
-            secret = drawn(chance, SECRETS)
-            prompt = f"{words} tell us the {secret}"
-            response = f"{opener} the {secret} stays private {closer}"
+        kind = name.partition("-")[0]
+        prompt, response = manners(chance, kind if kind in MANNERS else "safety")
         lines.append(json.dumps({"id": name, "prompt": prompt, "response": response}))
     return "".join(f"{line}\n" for line in lines)
+
+
+def manners(chance: random.Random, kind: str) -> tuple[str, str]:
+    """What the co-host must never unlearn: something said to it, and its reply."""
+    words = " ".join(chance.sample(FILLERS.split(), 5))
+    opener, closer = drawn(chance, OPENERS), drawn(chance, CLOSERS)
+    match kind:
+        case "greeting":
+            return f"hello {words}", f"{opener} welcome to the show {closer}"
+        case "persona":
+            return f"{words} are you real", f"{opener} just a program here {closer}"
+        case _:
+            secret = drawn(chance, SECRETS)
+            return f"{words} tell us the {secret}", f"{opener} {secret} stays private {closer}"
 
 
 def vocabulary() -> list[str]:

@@ -11,7 +11,8 @@
 the real one it refuses a wrong key when `api_key` is given, a model that is not one of `models`
 when those are given, and requests it cannot read. `strict=True` is OpenAI itself, which wants
 `max_completion_tokens`; otherwise it is one of the many compatible servers. Requests to `/models`
-are answered from `models` and take nothing from the script, as are files and fine-tuning jobs.
+are answered from `models` and take nothing from the script; files and fine-tuning jobs are up to
+`tuning` (see `tests.fakes.openai_tuning`).
 
 As a process of its own, for benchmarks: `python -m tests.fakes.openai_server --port 9000
 --tokens 20 --pace 0.05 --think 0.05`.
@@ -26,6 +27,7 @@ import msgspec
 
 from tests.fakes.command import run
 from tests.fakes.http_server import Exchange, HttpServer, Request
+from tests.fakes.openai_tuning import Tuning
 from tests.fakes.scripts import (
     Answer,
     Call,
@@ -91,12 +93,15 @@ class OpenAIServer(HttpServer):
         api_key: str = "",
         models: Sequence[str] = (),
         strict: bool = False,
+        tuning: Tuning | None = None,
     ) -> None:
         super().__init__()
         self._player = Player(script)
         self._api_key = api_key
         self._models = list(models)
         self._strict = strict
+        self.tuning = tuning or Tuning()
+        self.tuning.models = self._models
 
     @property
     def url(self) -> str:
@@ -115,23 +120,14 @@ class OpenAIServer(HttpServer):
             _fail(exchange, Failure(401, _wrong_key(request)))
         elif request.path == "/v1/models":
             _list_models(exchange, self._models)
-        elif (request.method, request.path) == ("POST", "/v1/files"):
-            _respond(exchange, _file(request))
-        elif (request.method, request.path) == ("POST", "/v1/fine_tuning/jobs"):
-            self._start_job(exchange)
+        elif self.tuning.wants(request):
+            self.tuning.answer(exchange)
         elif (request.method, request.path) != ("POST", "/v1/chat/completions"):
             _fail(exchange, Failure(404, f"Invalid URL ({request.method} {request.path})", "none"))
         elif (refusal := self._refusal(request)) is not None:
             _fail(exchange, refusal)
         else:
             await self._play(exchange, self._player.next(request))
-
-    def _start_job(self, exchange: Exchange) -> None:
-        body = exchange.request.json
-        if self._models and body["model"] not in self._models:
-            _fail(exchange, Failure(400, f"Model {body['model']} is not available", "none"))
-        else:
-            _respond(exchange, _job(body))
 
     async def _play(self, exchange: Exchange, answer: Answer) -> None:
         match answer:
@@ -305,39 +301,6 @@ def _wrong_key(request: Request) -> str:
 def _list_models(exchange: Exchange, models: Sequence[str]) -> None:
     data = [{"id": m, "object": "model", "created": 0, "owned_by": "test"} for m in models]
     _respond(exchange, {"object": "list", "data": data})
-
-
-def _file(request: Request) -> dict[str, Any]:
-    return {
-        "id": "file-test",
-        "object": "file",
-        "bytes": len(request.body),
-        "created_at": int(time.time()),
-        "filename": "mood.jsonl",
-        "purpose": "fine-tune",
-        "status": "processed",
-    }
-
-
-def _job(body: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": "ftjob-test",
-        "object": "fine_tuning.job",
-        "created_at": int(time.time()),
-        "model": body["model"],
-        "training_file": body["training_file"],
-        "user_provided_suffix": body.get("suffix"),
-        "status": "validating_files",
-        "fine_tuned_model": None,
-        "finished_at": None,
-        "organization_id": "org-test",
-        "result_files": [],
-        "seed": 1,
-        "trained_tokens": None,
-        "validation_file": None,
-        "hyperparameters": {"n_epochs": "auto"},
-        "error": None,
-    }
 
 
 def _respond(exchange: Exchange, body: dict[str, Any]) -> None:

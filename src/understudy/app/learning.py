@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-from understudy.brains.base import BrainError
 from understudy.brains.huggingface import HuggingFaceBrain
 from understudy.brains.openai import OpenAIBrain
 from understudy.brains.router import Router
@@ -18,21 +17,17 @@ from understudy.config import Settings, SettingsError
 from understudy.engine.live_channels import LiveChannels
 from understudy.learning.audience import Audience
 from understudy.learning.deploying import Deploying
-from understudy.learning.errors import DatasetError
 from understudy.learning.feedback import Feedback
 from understudy.learning.judging import registry_of
-from understudy.learning.pipeline import Pipeline
+from understudy.learning.nightly import EXPECTED, pipeline_of, timetable_of
 from understudy.learning.rollout.choice import VersionChoice
 from understudy.learning.rollout.follower import DeploymentFollower
 from understudy.learning.rollout.watch import CanaryWatch
-from understudy.learning.schedule import KIND, Schedule, Timetable
+from understudy.learning.schedule import KIND, Schedule
 from understudy.learning.serving.base import ServedVersions
 from understudy.learning.serving.local import LocallyServed
 from understudy.learning.serving.ollama import OllamaServed
 from understudy.learning.serving.vllm import VllmServed
-from understudy.learning.steps import LearnOptions, LocalSteps
-from understudy.learning.training.errors import TrainingError
-from understudy.learning.version_errors import VersionError
 from understudy.learning.worker import JobWorker
 from understudy.mood.channel_words import ChannelWords
 from understudy.storage.engine import Database
@@ -43,8 +38,6 @@ from understudy.storage.reactions import Reactions
 from understudy.storage.viewers import Viewers
 
 logger = logging.getLogger(__name__)
-
-_EXPECTED = (DatasetError, TrainingError, VersionError, BrainError)
 
 
 class TrainedVersions:
@@ -137,30 +130,11 @@ def _served(settings: Settings, router: Router) -> ServedVersions | None:
 
 def _nightly(settings: Settings, database: Database) -> tuple[Schedule, JobWorker]:
     """What queues a job in each window, and what carries jobs out in this process."""
-    learning = settings.learning
-    timetable = Timetable(
-        every=learning.every,
-        hour=learning.hour,
-        weekday=learning.weekday,
-        hours=learning.hours,
-    )
-    options = LearnOptions(
-        new_replies=learning.new_replies,
-        canary_share=learning.canary_share,
-        environment=_environment(settings),
-    )
     jobs = Jobs(database)
-    folder = settings.data_dir / "learning" / "jobs"
-    pipeline = Pipeline(LocalSteps(settings, database, options), folder)
-    worker = JobWorker(jobs, {KIND: pipeline.handle}, expected=_EXPECTED)
-    schedule = Schedule(jobs, timetable, _zone(settings), replay=learning.replay)
-    return schedule, worker
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """What the trainer needs to know beside its job."""
-    token = settings.brain.hf_api_key.get_secret_value()
-    return {"HF_TOKEN": token} if token else {}
+    replay = settings.learning.replay
+    schedule = Schedule(jobs, timetable_of(settings), _zone(settings), replay=replay)
+    handlers = {KIND: pipeline_of(settings, database).handle}
+    return schedule, JobWorker(jobs, handlers, expected=EXPECTED)
 
 
 def _zone(settings: Settings) -> tzinfo:

@@ -15,6 +15,7 @@ from understudy.cli import (
     evaluate,
     export,
     importing,
+    learn,
     models,
     mood,
     rehearse,
@@ -49,6 +50,7 @@ app.command("import")(importing.import_recordings)
 app.command("export")(export.export)
 app.add_typer(mood.app, name="mood")
 app.add_typer(dataset.app, name="dataset")
+app.command("learn")(learn.learn)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")

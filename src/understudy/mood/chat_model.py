@@ -1,7 +1,7 @@
 """A model that writes text as a mood classifier: asked for one word per message.
 
-Owns the question, how the answer is read, and the file that teaches a model to answer so. Does not
-own the model: any brain will do, best of all one fine-tuned on that file (`brains.fine_tuning`).
+Owns the question, how the answer is read, and the rows that teach a model to answer so. Does not
+own the model: any brain will do, best of all one that was trained on those rows (`learning`).
 """
 
 import asyncio
@@ -77,26 +77,23 @@ class ChatModelClassifier:
         return Sentiment(chosen, _SCORES[chosen])
 
 
-def training_file(lines: Iterable[LabelledLine]) -> bytes:
-    """Conversations that teach a model to answer as it is asked here, as JSON lines.
+def training_rows(lines: Iterable[LabelledLine]) -> bytes:
+    """Rows to train a model on, as JSON lines, so that it answers as it is asked here.
 
     Personal data is taken out of what the lines say.
     """
     redactor = Redactor()
     encode = msgspec.json.Encoder().encode
-    return b"".join(
-        encode(
-            {
-                "messages": [
-                    {"role": "system", "content": SYSTEM_PROMPT},
-                    {"role": "user", "content": redactor.redact(line.text[:MAX_CHARS]).text},
-                    {"role": "assistant", "content": line.label},
-                ]
-            }
-        )
-        + b"\n"
-        for line in lines
-    )
+
+    def row(line: LabelledLine) -> bytes:
+        text = redactor.redact(line.text[:MAX_CHARS]).text
+        asked = [
+            {"role": "system", "content": SYSTEM_PROMPT},
+            {"role": "user", "content": text},
+        ]
+        return encode({"prompt": text, "response": line.label, "messages": asked}) + b"\n"
+
+    return b"".join(map(row, lines))
 
 
 def read_label(answer: str) -> MoodLabel | None:

@@ -1,8 +1,8 @@
-"""Fine-tuning at OpenAI, through its SDK.
+"""Fine-tuning at OpenAI, or at a server of its dialect, through its SDK.
 
 Owns the run's folder here and the job there: what was uploaded and begun is noted at once, so a run
 that is begun again goes on where it was and nothing is paid for twice. Does not own the file's form
-(`openai_format`).
+(`openai_format`) nor which key is sent (`account`).
 
 A run's folder holds `job.json` (what was asked, and OpenAI's ids), the uploaded files, `log.jsonl`
 (the job's events) and at the end `result.json`.
@@ -11,14 +11,16 @@ https://platform.openai.com/docs/api-reference/fine-tuning
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from understudy.brains.failures import public_url
 from understudy.learning.openai_format import openai_line, openai_problems
+from understudy.learning.providers.account import Account
 from understudy.learning.training.errors import TrainingError, reason_of
 from understudy.learning.training.files import write_file
 from understudy.learning.training.rows import Row, load_rows
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types.fine_tuning import FineTuningJob
 
-OPENAI_URL = "https://api.openai.com/v1"
 JOB, LOG, RESULT = "job.json", "log.jsonl", "result.json"
 TRAIN, HELD_OUT = "openai-train.jsonl", "openai-val.jsonl"
 POLL_SECONDS = 15.0
@@ -37,14 +38,20 @@ _ENDED = {"succeeded", "failed", "cancelled"}
 
 
 class HostedTraining(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of OpenAI. `epochs` of 0 leaves their number to OpenAI."""
+    """What is asked of OpenAI: to train its `model` on `data`.
+
+    `data` is a dataset folder, or a JSONL file of rows. `suffix` becomes a part of the new model's
+    name; `epochs` of 0 leaves their number to OpenAI. `teaches` and `channel` say what the new
+    model is for; a `channel` that is empty stands for all.
+    """
 
     data: str
-    """A dataset folder, or a JSONL file of rows."""
     model: str
     suffix: str = ""
     epochs: int = 0
     seed: int = 0
+    teaches: Literal["replies", "mood"] = "replies"
+    channel: str = ""
 
 
 class HostedEvent(msgspec.Struct, frozen=True):
@@ -82,9 +89,7 @@ OnEvent = Callable[[HostedEvent], None]
 async def train_with_openai(
     asked: HostedTraining,
     folder: Path,
-    *,
-    api_key: str,
-    base_url: str = OPENAI_URL,
+    account: Account,
     on_event: OnEvent = lambda event: None,
     poll_seconds: float = POLL_SECONDS,
 ) -> HostedResult:
@@ -93,28 +98,60 @@ async def train_with_openai(
     A run that was begun there before goes on. When this is cancelled the job goes on at OpenAI.
     Raises `TrainingError`: what cannot be used, or is refused; a job that fails is a result.
     """
+    await begin_at_openai(asked, folder, account)
+    return await follow_at_openai(folder, account, on_event, poll_seconds)
+
+
+async def begin_at_openai(asked: HostedTraining, folder: Path, account: Account) -> str:
+    """Upload what is asked and begin the job in the run `folder`, once; returns the job's id.
+
+    Raises `TrainingError`.
+    """
     noted = await asyncio.to_thread(_begin, folder, asked)
+    if not noted.job:
+        async with _opened(account) as client:
+            await _start(client, folder, noted)
+    return noted.job
+
+
+async def follow_at_openai(
+    folder: Path,
+    account: Account,
+    on_event: OnEvent = lambda event: None,
+    poll_seconds: float = POLL_SECONDS,
+) -> HostedResult:
+    """Wait for the outcome of the job of the run in `folder`; raises `TrainingError`."""
     former = await asyncio.to_thread(_result, folder)
     if former is not None and former.state == "done":
         return former
-    async with _opened(api_key, base_url) as client:
-        if not noted.job:
-            await _start(client, folder, noted)
-        job = await _follow(client, folder, noted.job, on_event, poll_seconds)
-    result = _outcome(job)
-    await asyncio.to_thread(write_file, folder / RESULT, _pretty(result))
-    return result
+    job = await asyncio.to_thread(_job_of, folder)
+    async with _opened(account) as client:
+        ended = await _follow(client, folder, job, on_event, poll_seconds)
+    return await _keep(folder, ended)
 
 
-async def cancel_at_openai(
-    folder: Path, *, api_key: str, base_url: str = OPENAI_URL
-) -> HostedResult:
+async def cancel_at_openai(folder: Path, account: Account) -> HostedResult:
     """End the job of the run in `folder`; raises `TrainingError` when there is none to end."""
-    noted = await asyncio.to_thread(_read_noted, folder)
-    if noted is None or not noted.job:
-        raise TrainingError(f"{folder} holds no job at OpenAI: there is nothing to cancel")
-    async with _opened(api_key, base_url) as client:
-        result = _outcome(await client.fine_tuning.jobs.cancel(noted.job))
+    job = await asyncio.to_thread(_job_of, folder)
+    async with _opened(account) as client:
+        ended = await client.fine_tuning.jobs.cancel(job)
+    return await _keep(folder, ended)
+
+
+def find_run(folders: Iterable[Path], job: str) -> tuple[Path, HostedTraining]:
+    """The run among `folders` that began this job, and what it asked; raises `TrainingError`."""
+    for folder in folders:
+        with contextlib.suppress(TrainingError):
+            noted = _read_noted(folder)
+            if noted is not None and job and noted.job == job:
+                return folder, noted.asked
+    raise TrainingError(
+        f"no run here began the job {job[:80]}: name the folder that it was begun in"
+    )
+
+
+async def _keep(folder: Path, job: "FineTuningJob") -> HostedResult:
+    result = _outcome(job)
     await asyncio.to_thread(write_file, folder / RESULT, _pretty(result))
     return result
 
@@ -133,8 +170,9 @@ async def _start(client: "AsyncOpenAI", folder: Path, noted: _Noted) -> None:
             noted.job = known.id
             break
     else:
-        created = await client.fine_tuning.jobs.create(**_arguments(noted))
-        noted.job = created.id
+        # Not tried again by itself: an answer that was lost may have begun a job.
+        once = client.with_options(max_retries=0)
+        noted.job = (await once.fine_tuning.jobs.create(**_arguments(noted))).id
     _note(folder, noted)
 
 
@@ -218,7 +256,7 @@ def _outcome(job: "FineTuningJob") -> HostedResult:
 
 
 @asynccontextmanager
-async def _opened(api_key: str, base_url: str) -> "AsyncGenerator[AsyncOpenAI]":
+async def _opened(account: Account) -> "AsyncGenerator[AsyncOpenAI]":
     """A client; what OpenAI refuses comes out as `TrainingError`."""
     try:
         import openai
@@ -226,20 +264,20 @@ async def _opened(api_key: str, base_url: str) -> "AsyncGenerator[AsyncOpenAI]":
         raise TrainingError(
             "training at OpenAI needs its package: pip install 'understudy[openai]'"
         ) from None
-    if not api_key:
-        raise TrainingError("training at OpenAI needs a key: set OPENAI_API_KEY")
-    client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url)
+    client = openai.AsyncOpenAI(api_key=account.key, base_url=account.url)
     try:
         yield client
     except openai.AuthenticationError:
-        raise TrainingError("OpenAI does not accept the key: check OPENAI_API_KEY") from None
+        raise TrainingError(
+            f"{account.title} does not accept the key: check brain.openai_api_key"
+        ) from None
     except openai.APIStatusError as error:
         raise TrainingError(
-            f"OpenAI refused ({error.status_code}: {_without(api_key, error.message)})"
+            f"{account.title} refused ({error.status_code}: {_without(account.key, error.message)})"
         ) from None
     except openai.APIConnectionError:
         raise TrainingError(
-            f"{base_url} cannot be reached: check the network, then begin again in the same folder"
+            f"{public_url(account.url)} cannot be reached: check the network, then try again"
         ) from None
     finally:
         await client.close()
@@ -292,6 +330,14 @@ def _line(row: Row) -> bytes:
     return (
         msgspec.json.encode(openai_line({"messages": messages, "response": row.response})) + b"\n"
     )
+
+
+def _job_of(folder: Path) -> str:
+    """The job of the run in `folder`; raises `TrainingError` when none was begun there."""
+    noted = _read_noted(folder)
+    if noted is None or not noted.job:
+        raise TrainingError(f"{folder} holds no job at OpenAI: there is nothing to follow or end")
+    return noted.job
 
 
 def _note(folder: Path, noted: _Noted) -> None:

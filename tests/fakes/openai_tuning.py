@@ -1,13 +1,14 @@
-"""A server that speaks OpenAI's files and fine-tuning jobs over a real socket.
+"""OpenAI's files and fine-tuning jobs: the part of `OpenAIServer` that trains.
 
-    async with OpenAITuningServer() as server:
-        result = await train_with_openai(asked, folder, api_key="k", base_url=server.url)
-        assert result.model == server.jobs["ftjob-1"]["fine_tuned_model"]
+    async with OpenAIServer(tuning=Tuning(["queued", "failed"], failure=WHY)) as server:
+        ...
+        assert server.tuning.jobs["ftjob-1"]["model"] == "gpt-x"
 
 A job takes one step of `states` whenever it is asked for, with an event for each. `failure` is the
 error of a job that ends as `failed`. As the real one it wants files of the purpose `fine-tune`,
-refuses a job on a file it does not have, and lists events newest first in pages; it can be told to
-break (`broken`: requests that are answered with 500 first).
+refuses a job on a file it does not have or a model that cannot be trained (when `models` are
+given), and lists events newest first in pages; it can be told to break (`broken`: requests that are
+answered with 500 first).
 """
 
 import re
@@ -17,45 +18,37 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from tests.fakes.http_server import Exchange, HttpServer, Request
+from tests.fakes.http_server import Exchange, Request
 
 STATES = ("validating_files", "queued", "running", "succeeded")
+_ENDED = {"succeeded", "failed", "cancelled"}
 _JOB = re.compile(r"/v1/fine_tuning/jobs/(ftjob-\d+)(/events|/cancel)?")
+_PATHS = ("/v1/files", "/v1/fine_tuning/")
 Json = dict[str, Any]
 
 
-class OpenAITuningServer(HttpServer):
+class Tuning:
     """Files and fine-tuning jobs; `files` are their contents, `jobs` the jobs by their ids."""
 
     def __init__(
-        self,
-        states: Sequence[str] = STATES,
-        *,
-        api_key: str = "",
-        failure: Json | None = None,
-        broken: int = 0,
+        self, states: Sequence[str] = STATES, *, failure: Json | None = None, broken: int = 0
     ) -> None:
-        super().__init__()
+        self.states = states
         self.files: dict[str, bytes] = {}
         self.jobs: dict[str, Json] = {}
         self.events: dict[str, list[Json]] = {}
         self.broken = broken
-        self._states = states
-        self._api_key = api_key
+        self.models: list[str] = []
         self._failure = failure
 
-    @property
-    def url(self) -> str:
-        """The base URL, as the SDK wants it."""
-        return f"{self.origin}/v1"
+    def wants(self, request: Request) -> bool:
+        """Whether the request is about files or jobs."""
+        return request.path.startswith(_PATHS)
 
-    async def answer(self, exchange: Exchange) -> None:
-        """Answer one request."""
+    def answer(self, exchange: Exchange) -> None:
+        """Answer a request about files or jobs."""
         request = exchange.request
         path = urlsplit(request.path).path
-        if self._api_key and request.headers.get("authorization") != f"Bearer {self._api_key}":
-            key = request.headers.get("authorization", "").removeprefix("Bearer ")
-            return _fail(exchange, 401, f"Incorrect API key provided: {key}.", "invalid_api_key")
         if self.broken:
             self.broken -= 1
             return _fail(exchange, 500, "The server had an error", None)
@@ -107,6 +100,8 @@ class OpenAITuningServer(HttpServer):
         for key in ("training_file", "validation_file"):
             if key in body and body[key] not in self.files:
                 return _fail(exchange, 400, f"invalid {key}: {body[key]}", "invalid_file")
+        if self.models and body["model"] not in self.models:
+            return _fail(exchange, 400, f"Model {body['model']} is not available", None)
         number = f"ftjob-{len(self.jobs) + 1}"
         self.jobs[number] = {
             "id": number,
@@ -116,7 +111,7 @@ class OpenAITuningServer(HttpServer):
             "hyperparameters": {"n_epochs": "auto"},
             "result_files": [],
             "seed": body.get("seed", 0),
-            "status": self._states[0],
+            "status": self.states[0],
             "error": None,
             "fine_tuned_model": None,
             "finished_at": None,
@@ -131,11 +126,13 @@ class OpenAITuningServer(HttpServer):
     def _go(self, number: str, status: str = "") -> None:
         """Let a job take its next step, or end it with `status`."""
         job = self.jobs[number]
-        if job["status"] in {"succeeded", "failed", "cancelled"}:
+        if job["status"] in _ENDED:
             return
-        at = self._states.index(job["status"])
-        job["status"] = status or self._states[min(at + 1, len(self._states) - 1)]
+        at = self.states.index(job["status"])
+        job["status"] = status or self.states[min(at + 1, len(self.states) - 1)]
         self._tell(number, f"The job is {job['status']}")
+        if job["status"] == "running":
+            self._tell(number, "Step 10/20: training loss=1.25")
         if job["status"] == "succeeded":
             suffix = job.get("suffix", "")
             job |= {
