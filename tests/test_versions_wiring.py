@@ -121,3 +121,8 @@ async def test_a_vllm_server_is_asked_for_versions_by_name(tmp_path: Path) -> No
 async def test_versions_need_the_server_that_answers(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="vllm, which must be what answers"):
         await Application(settings_for(tmp_path, learning__server="vllm")).__aenter__()
+
+
+async def test_a_night_needs_a_model_that_can_be_trained(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no model answers that could be trained"):
+        await Application(settings_for(tmp_path, learning__every="night")).__aenter__()

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.learn_demo.world import FILLERS, MANNERS, SYSTEM, World, manners, question, vocabulary
+from scripts.learn_demo.world import FILLERS, SYSTEM, World, question, vocabulary
 from understudy.brains.huggingface.loading import LoadOptions, load_model, require
 from understudy.learning.training.encoding import Encoder, Example
 from understudy.learning.training.losses import Losses
@@ -20,12 +20,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WINDOW = 256
-EPOCHS = 8
+HIDDEN, LAYERS, TIED = 96, 3, False
+EPOCHS = 6
 RATE = 4e-3
 CHATTER = 150
 """Rows that hold all words without any fact: a model knows a language before it knows a game."""
-MANNERLY = 150
-"""Rows like the hand-written ones, but other ones: it has manners, too."""
 
 
 def build(folder: Path, dataset: Path, world: World, seed: int) -> int:
@@ -65,9 +64,6 @@ def _examples(
         found.append(encoder.encode(given, row.response))
     chance = random.Random(f"{seed}:chatter")
     words = vocabulary()
-    for number in range(MANNERLY):
-        prompt, response = manners(chance, MANNERS[number % len(MANNERS)])
-        found.append(encoder.encode([Message("user", prompt)], response))
     for _ in range(CHATTER):
         asked = question(chance, chance.choice(world.later.things))
         reply = "".join(chance.choices(words, k=8)).strip()
@@ -87,16 +83,16 @@ def _save_untrained(folder: Path, seed: int) -> None:
     tokenizer = _tokenizer()
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
-        hidden_size=96,
-        intermediate_size=192,
-        num_hidden_layers=3,
+        hidden_size=HIDDEN,
+        intermediate_size=2 * HIDDEN,
+        num_hidden_layers=LAYERS,
         num_attention_heads=4,
         num_key_value_heads=4,
         vocab_size=len(tokenizer),
         max_position_embeddings=WINDOW,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        tie_word_embeddings=False,
+        tie_word_embeddings=TIED,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

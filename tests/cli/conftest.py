@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
+from tests.fakes.openai_server import OpenAIServer, Reply
 from tests.serving import Running, running, settings_for
 from understudy.cli.main import app
 from understudy.config import ALIASES, ENV_PREFIX, Settings
@@ -81,6 +82,28 @@ def served(settings: Settings) -> Iterator[Running]:
             yield server
         finally:
             stop()
+        serving.result(timeout=20)
+
+
+@contextmanager
+def served_model(script: Reply = Reply(), **options: Any) -> Iterator[OpenAIServer]:
+    """A fake model server in a thread of its own."""
+    started: list[OpenAIServer] = []
+    ready, over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with OpenAIServer(script, **options) as server:
+            started.append(server)
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(asyncio.run, serve())
+        assert ready.wait(20)
+        try:
+            yield started[0]
+        finally:
+            over.set()
         serving.result(timeout=20)
 
 

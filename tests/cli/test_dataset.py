@@ -1,11 +1,13 @@
+import asyncio
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.cli.conftest import Json, Understudy, one_line, store, usage_error
+from tests.cli.conftest import Json, Understudy, one_line, opened, store, usage_error
 from tests.learning.logged import START, exchange, said, stream
 from understudy.config import Settings
+from understudy.storage.versions import ModelVersion, ModelVersions
 
 
 @pytest.fixture
@@ -58,6 +60,41 @@ def test_one_sided_thumbs_are_a_warning(settings: Settings, understudy: Understu
     done = understudy("dataset", "build")
     assert done.exit_code == 0
     assert "warning: all thumbs are up" in done.stderr
+
+
+def test_a_rejected_dataset_never_comes_back(logged: Settings, understudy: Understudy) -> None:
+    first = built(understudy)["id"]
+    add_version(logged, id="all@1", dataset=first, state="live")
+    add_version(logged, id="ada@1", channel="ada", dataset=first, state="canary")
+    add_version(logged, id="all@2", dataset=first, state="retired")
+    done = understudy("dataset", "reject", first, "--reason", "a raid")
+    assert done.stdout == f"100 exchanges of dataset {first} are rejected\n"
+    assert done.stderr.splitlines() == [
+        f"warning: {version}, which was trained on it, is {state}: take it back with understudy "
+        f"models rollback{channel}"
+        for version, state, channel in (
+            ("ada@1", "canary", " --channel ada"),
+            ("all@1", "live", ""),
+        )
+    ]
+    store(logged, *stream(30, first=200))
+    second = built(understudy)
+    assert second["report"] == {"rejected": 100}
+    assert second["rows"]["old"] == 0
+    told = understudy("dataset", "reject", second["id"], "--json")
+    assert msgspec.json.decode(told.stdout) == {"rejected": 30, "versions": []}
+    assert "there is no dataset nope" in one_line(understudy("dataset", "reject", "nope"))
+
+
+def add_version(settings: Settings, **fields: str) -> None:
+    """Register a version."""
+
+    async def work() -> None:
+        async with opened(settings) as database:
+            version = ModelVersion(**{"base": "tiny", "base_hash": "b", "created": 1, **fields})  # type: ignore[arg-type]
+            await ModelVersions(database).add(version)
+
+    asyncio.run(work())
 
 
 def test_what_cannot_be_built_is_one_sentence(settings: Settings, understudy: Understudy) -> None:

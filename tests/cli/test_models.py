@@ -118,6 +118,43 @@ def test_a_version_that_fails(
     assert shown["deployments"][0]["reason"] == "overridden by Olga: I know why"
 
 
+def test_blind_comparisons_are_asked_for_and_counted(
+    registered: Path, understudy: Understudy, settings: Settings
+) -> None:
+    asked = understudy("evaluate", "all@1", "--blind", 6, stdin="1\n2\nx\n=\nq\n")
+    assert asked.exit_code == 0, asked.output
+    assert "1 of 6: what about " in asked.stdout
+    assert asked.stdout.count("Which is better?") == 5
+    path = settings.data_dir / "models" / "all@1" / "preferences.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len({line["row"] for line in lines}) == 3
+    assert {line["against"] for line in lines} == {"base"}
+    wins = sum(line["preferred"] == "version" for line in lines)
+    said = f"all@1 was preferred {wins} times, base {2 - wins} times, neither 1 times: "
+    assert asked.stdout.splitlines()[-1].startswith(said)
+
+    # What was answered before the input ended counts, and nothing is asked twice.
+    more = understudy("evaluate", "all@1", "--blind", 999, stdin="1\n" * 30)
+    assert "1 of 37: " in more.stdout
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len({line["row"] for line in lines}) == len(lines) == 33
+    understudy("evaluate", "all@1", "--blind", 999, stdin="=\n" * 30)
+    assert "there is nothing left to compare all@1 and base by" in one_line(
+        understudy("evaluate", "all@1", "--blind", 1)
+    )
+    elsewhere = understudy("evaluate", "all@1", "--blind", 1, "--against", "all@9")
+    assert "there is no version all@9" in one_line(elsewhere)
+
+
+def test_a_blind_comparison_needs_the_right_base(
+    registered: Path, understudy: Understudy, tmp_path: Path
+) -> None:
+    other = base_model(tmp_path / "other")
+    (other / "chat_template.jinja").write_text("another")
+    said = one_line(understudy("evaluate", "all@1", "--blind", 1, "--base", other))
+    assert said == "version all@1 is of base and not of other: name its base"
+
+
 def suite_of_one() -> list[suite.Prompt]:
     return [suite.Prompt(id="hello", kind="chat", text="hello")]
 

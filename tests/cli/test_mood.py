@@ -1,16 +1,11 @@
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Understudy, one_line
-from tests.fakes.openai_server import OpenAIServer, Reply
+from tests.cli.conftest import Understudy, one_line, served_model
+from tests.fakes.openai_server import Reply
+from tests.fakes.openai_tuning import Tuning
 from tests.mood.mood_data import labelled
 from understudy.config import Settings
 from understudy.mood.chat_model import SYSTEM_PROMPT
@@ -23,28 +18,6 @@ def write(path: Path, split: str = "tune", count: int | None = None) -> Path:
     rows = [{"prompt": line.text, "completion": line.label} for line in labelled(split)[:count]]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
-
-
-@contextmanager
-def served_model(script: Reply = Reply(), **options: Any) -> Iterator[OpenAIServer]:
-    """A fake model server in a thread of its own."""
-    started: list[OpenAIServer] = []
-    ready, over = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with OpenAIServer(script, **options) as server:
-            started.append(server)
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    with ThreadPoolExecutor(1) as pool:
-        serving = pool.submit(asyncio.run, serve())
-        assert ready.wait(20)
-        try:
-            yield started[0]
-        finally:
-            over.set()
-        serving.result(timeout=20)
 
 
 def test_a_message_is_scored(understudy: Understudy) -> None:
@@ -136,18 +109,17 @@ def test_a_fine_tuned_model_is_judged(
     assert {chat["model"] for chat in server.chats} == {"ft:mood"}
 
 
-def uploaded(server: OpenAIServer) -> list[list[dict[str, str]]]:
-    """The conversations in the file that came in."""
-    form = server.requests[0].body.decode()
-    assert 'name="purpose"\r\n\r\nfine-tune\r\n' in form
-    lines = [line for line in form.splitlines() if line.startswith('{"messages"')]
-    return [json.loads(line)["messages"] for line in lines]
-
-
-def test_labels_are_uploaded_and_a_model_is_fine_tuned(
-    understudy: Understudy, workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are looked at without a pause."""
     pytest.importorskip("openai", reason="the extra understudy[openai] is not installed")
+    monkeypatch.setattr("understudy.learning.providers.openai.POLL_SECONDS", 0.001)
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_labels_are_uploaded_and_a_model_is_fine_tuned(
+    understudy: Understudy, workplace: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write(workplace / "labels.jsonl", count=12)
     with file.open("a") as more:
         more.write('{"prompt": "mail bob@example.com", "completion": "neutral"}\n')
@@ -158,26 +130,55 @@ def test_labels_are_uploaded_and_a_model_is_fine_tuned(
         monkeypatch.setenv("UNDERSTUDY_BRAIN__BASE_URL", server.url)
         done = understudy("mood", "upload", file, "--base", "small-model")
     assert done.exit_code == 0, done.stderr
-    assert (
-        "13 messages are uploaded, job ftjob-test on small-model: validating_files" in done.stdout
+    assert done.stdout == (
+        "ft:small-model:test:mood:abc is trained: set mood.classifier to openai and mood.model to "
+        "that name\n"
     )
-    assert "mood.classifier" in done.stdout
-    assert done.stderr.splitlines()[-1] == "left out, for their labels are no moods: spam (1)"
-    sent = uploaded(server)
-    assert len(sent) == 13
-    assert sent[-1][0] == {"role": "system", "content": SYSTEM_PROMPT}
-    assert sent[-1][1:] == [
+    told = done.stderr.splitlines()
+    assert "left out, for their labels are no moods: spam (1)" in told
+    assert any(line.startswith("job ftjob-1 on small-model, in ") for line in told)
+    assert told[-1] == "The job is succeeded"
+    (sent,) = server.tuning.files.values()
+    lines = [json.loads(line)["messages"] for line in sent.splitlines()]
+    assert len(lines) == 13
+    assert lines[-1][0] == {"role": "system", "content": SYSTEM_PROMPT}
+    assert lines[-1][1:] == [
         {"role": "user", "content": "mail [email]"},
         {"role": "assistant", "content": "neutral"},
     ]
-    job = server.requests[1].json
-    assert job == {"model": "small-model", "training_file": "file-test", "suffix": "mood"}
+    (job,) = server.tuning.jobs.values()
+    assert (job["model"], job["training_file"], job["suffix"]) == ("small-model", "file-1", "mood")
+    # It labels messages: it is no version of the co-host.
+    assert not (settings.data_dir / "understudy.db").exists()
 
 
+@pytest.mark.usefixtures("no_pause")
+def test_the_job_need_not_be_followed(
+    understudy: Understudy, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(workplace / "labels.jsonl", count=12)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with served_model(tuning=Tuning(("queued", "failed"), failure={"message": "odd"})) as server:
+        monkeypatch.setenv("UNDERSTUDY_BRAIN__BASE_URL", server.url)
+        begun = understudy("mood", "upload", file, "--base", "m", "--no-wait")
+        assert begun.exit_code == 0, begun.stderr
+        follow = "understudy train --provider openai --follow ftjob-1"
+        assert begun.stdout.startswith(
+            f"job ftjob-1 on m goes on at OpenAI: follow it with {follow}"
+        )
+        assert server.tuning.jobs["ftjob-1"]["status"] == "queued"
+        failed = understudy(*follow.split()[1:])
+        assert failed.exit_code == 1
+        assert failed.stderr.splitlines()[-1] == "understudy: OpenAI failed: odd"
+
+
+@pytest.mark.usefixtures("no_pause")
 def test_an_upload_that_fails_is_one_sentence(
     understudy: Understudy, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("openai", reason="the extra understudy[openai] is not installed")
+    places = iter(range(9))
+    # Several runs a second would get the same name.
+    monkeypatch.setattr("understudy.cli.mood.new_run", lambda _: workplace / f"run{next(places)}")
 
     def refused(*arguments: object) -> str:
         done = understudy("mood", "upload", *arguments)
@@ -185,9 +186,9 @@ def test_an_upload_that_fails_is_one_sentence(
         return done.stderr.splitlines()[-1]
 
     few, file = write(workplace / "few.jsonl", count=9), write(workplace / "all.jsonl")
-    assert "only 9 labelled messages" in refused(few, "--base", "m")
-    assert "fine-tuning needs a key: set OPENAI_API_KEY" in refused(file, "--base", "m")
+    assert "training at OpenAI needs a key: set OPENAI_API_KEY" in refused(file, "--base", "m")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-key-1234")
+    assert "there are 9 rows: OpenAI takes no fewer than 10" in refused(few, "--base", "m")
     with served_model(api_key="sk-test") as server:
         monkeypatch.setenv("UNDERSTUDY_BRAIN__BASE_URL", server.url)
         said = refused(file, "--base", "m")

@@ -14,6 +14,9 @@ from understudy.cli.terminal import (
     progress_bar,
     run,
 )
+from understudy.learning.errors import DatasetError
+from understudy.learning.training.errors import TrainingError
+from understudy.learning.version_errors import VersionError
 from understudy.storage.errors import LogUnavailable
 
 
@@ -21,7 +24,16 @@ async def fail_with(error: Exception) -> None:
     raise error
 
 
-@pytest.mark.parametrize("error", [BrainError("no brain"), LogUnavailable("no disk")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrainError("no brain"),
+        LogUnavailable("no disk"),
+        DatasetError("no rows"),
+        TrainingError("no base"),
+        VersionError("no version"),
+    ],
+)
 def test_errors_people_can_mend_become_a_sentence(error: Exception) -> None:
     with pytest.raises(CommandFailed, match=str(error)):
         run(fail_with(error))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Understudy, interrupted_when, one_line, usage_error
+from tests.cli.conftest import Understudy, interrupted_when, one_line, store, usage_error
+from tests.learning.logged import stream
 from tests.learning.training.conftest import PEFT_WARNING
 from tests.tiny_model import build_adapter, build_model
 from understudy.cli.train import find_base, find_data
@@ -90,6 +91,28 @@ def test_another_trainer_can_be_named(
     assert json.loads(done.stdout)["state"] == "done"
     bad = understudy(*asked, "train it", "--output-dir", "other")
     assert "must hold {dataset} and {run}" in one_line(bad)
+
+
+def test_what_follows_a_training_on_a_dataset_is_told(
+    understudy: Understudy, settings: Settings, base: Path, workplace: Path
+) -> None:
+    store(settings, *stream(60))
+    built = json.loads(understudy("dataset", "build", "--channel", "alice", "--json").stdout)
+    ready = build_adapter(base, workplace / "ready", seed=1)
+    script = workplace / "trainer.py"
+    script.write_text(
+        f"import shutil, sys; shutil.copytree({str(ready)!r}, sys.argv[1] + '/adapter')"
+    )
+    command = f"{sys.executable} {script} {{run}} {{dataset}}"
+    asked = ("train", "--base", base, "--trainer", command, "--data", built["id"])
+    done = understudy(*asked, "--output-dir", "run")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        "next: understudy models register run --channel alice, then understudy evaluate with the "
+        "version's name"
+    )
+    registered = understudy("models", "register", "run", "--channel", "alice")
+    assert registered.stdout == "alice@1 is registered: understudy evaluate alice@1\n"
 
 
 def test_mistakes_are_one_sentence(understudy: Understudy, rows: Path, workplace: Path) -> None:

@@ -7,8 +7,8 @@
 A job takes one step of `states` whenever it is asked for, with an event for each. `failure` is the
 error of a job that ends as `failed`. As the real one it wants files of the purpose `fine-tune`,
 refuses a job on a file it does not have or a model that cannot be trained (when `models` are
-given), and lists events newest first in pages; it can be told to break (`broken`: requests that are
-answered with 500 first).
+given), and lists events newest first in pages. It can be told to break: `broken` are requests, and
+`lost` looks at a job, that are answered with 500 first.
 """
 
 import re
@@ -38,6 +38,7 @@ class Tuning:
         self.jobs: dict[str, Json] = {}
         self.events: dict[str, list[Json]] = {}
         self.broken = broken
+        self.lost = 0
         self.models: list[str] = []
         self._failure = failure
 
@@ -53,6 +54,9 @@ class Tuning:
             self.broken -= 1
             return _fail(exchange, 500, "The server had an error", None)
         match = _JOB.fullmatch(path)
+        if match and self.lost:
+            self.lost -= 1
+            return _fail(exchange, 500, "The server had an error", None)
         if (request.method, path) == ("POST", "/v1/files"):
             self._store(exchange, request)
         elif (request.method, path) == ("POST", "/v1/fine_tuning/jobs"):

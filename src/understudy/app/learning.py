@@ -54,6 +54,12 @@ class TrainedVersions:
             self._follower = DeploymentFollower(self._registry, served, self.choice)
             versions, outcomes = self._registry.versions, Outcomes(database)
             self._watch = CanaryWatch(Deploying(self._registry), versions, outcomes)
+            self._exit.push_async_callback(served.aclose)
+        elif settings.learning.every != "off":
+            raise SettingsError(
+                f"learning.every is {settings.learning.every}, but no model answers that could be "
+                "trained: set brain.provider to huggingface, or learning.server"
+            )
         self._nightly = _nightly(settings, database) if settings.learning.every != "off" else ()
 
     async def start(self) -> None:

@@ -1,16 +1,14 @@
 """`understudy dataset`: training data out of what was logged, to be looked at and trained on."""
 
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
 from understudy.cli.export import parse_since
 from understudy.cli.terminal import (
-    CommandFailed,
     ConfigOption,
     DataOption,
     JsonOption,
@@ -24,10 +22,10 @@ from understudy.cli.terminal import (
 if TYPE_CHECKING:
     from understudy.config import Settings
     from understudy.learning.datasets import Datasets, Manifest
+    from understudy.storage.versions import ModelVersion
 
-T = TypeVar("T")
-
-app = typer.Typer(help="Build and look at training data.", no_args_is_help=True)
+app = typer.Typer(help="Build, look at and reject training data.", no_args_is_help=True)
+DatasetArgument = typer.Argument(..., metavar="ID", help="A dataset's id, see list.")
 
 
 @app.command("build")
@@ -72,7 +70,7 @@ def build(
         finally:
             await database.close()
 
-    manifest = _run(work())
+    manifest = run(work())
     if as_json:
         print_json(msgspec.to_builtins(manifest))
     else:
@@ -92,7 +90,7 @@ def list_all(
     async def work() -> "list[Manifest]":
         return _datasets(settings).manifests()
 
-    manifests = _run(work())
+    manifests = run(work())
     if as_json:
         print_json(msgspec.to_builtins(manifests))
         return
@@ -107,7 +105,7 @@ def list_all(
 
 @app.command("show")
 def show(
-    dataset: str = typer.Argument(..., metavar="ID", help="A dataset's id, see list."),
+    dataset: str = DatasetArgument,
     data: Path = DataOption,
     config: Path = ConfigOption,
     as_json: bool = JsonOption,
@@ -121,21 +119,55 @@ def show(
     async def work() -> "Manifest":
         return _datasets(settings).load(dataset)
 
-    manifest = _run(work())
+    manifest = run(work())
     if as_json:
         print_json(msgspec.to_builtins(manifest))
     else:
         _print(manifest)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`; an expected error becomes `CommandFailed`."""
-    from understudy.learning.errors import DatasetError
+@app.command("reject")
+def reject(
+    dataset: str = DatasetArgument,
+    reason: str = typer.Option("", help="Why, for the record."),
+    data: Path = DataOption,
+    config: Path = ConfigOption,
+    as_json: bool = JsonOption,
+) -> None:
+    """Never again learn from what was new in a dataset.
 
-    try:
-        return run(work)
-    except DatasetError as error:
-        raise CommandFailed(str(error)) from None
+    Example: understudy dataset reject 20261121-180000-000 --reason "a raid voted on it"
+    """
+    settings = read_settings(config, data)
+    need_database(settings)
+
+    async def work() -> "tuple[int, list[ModelVersion]]":
+        from understudy.learning.dataset_trust import reject_dataset
+        from understudy.storage.engine import Database
+        from understudy.storage.examples import Examples
+        from understudy.storage.versions import ModelVersions
+
+        database = await Database.open(settings.database_url)
+        try:
+            count = await reject_dataset(_datasets(settings), Examples(database), dataset, reason)
+            known = await ModelVersions(database).list()
+            return count, [version for version in known if version.dataset == dataset]
+        finally:
+            await database.close()
+
+    count, versions = run(work())
+    if as_json:
+        print_json({"rejected": count, "versions": [version.id for version in versions]})
+        return
+    typer.echo(f"{count} exchanges of dataset {dataset} are rejected")
+    for version in versions:
+        if version.state in {"canary", "live"}:
+            channel = f" --channel {version.channel}" if version.channel else ""
+            typer.echo(
+                f"warning: {version.id}, which was trained on it, is {version.state}: take it back "
+                f"with understudy models rollback{channel}",
+                err=True,
+            )
 
 
 def _datasets(settings: "Settings") -> "Datasets":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import typer
 
+from understudy.cli.blind import ask_blindly
 from understudy.cli.terminal import (
     Advance,
     ConfigOption,
@@ -17,7 +18,6 @@ from understudy.cli.terminal import (
     read_settings,
     run,
 )
-from understudy.cli.versions import sentences
 
 if TYPE_CHECKING:
     from understudy.config import Settings
@@ -32,6 +32,9 @@ def evaluate(
     base: str = typer.Option(
         "", help="Model it is of: a folder or an id.", show_default="the local model"
     ),
+    blind: int = typer.Option(
+        0, "--blind", min=0, help="Instead, ask you which of two replies is better, N times."
+    ),
     data: Path = DataOption,
     config: Path = ConfigOption,
     as_json: bool = JsonOption,
@@ -42,7 +45,9 @@ def evaluate(
     """
     settings = read_settings(config, data)
     need_database(settings)
-    with sentences(), progress_bar("evaluating", quiet=as_json) as advance:
+    if blind:
+        return ask_blindly(settings, version, against, base, blind)
+    with progress_bar("evaluating", quiet=as_json) as advance:
         report = run(_evaluate(settings, version, against, base, advance))
     if as_json:
         print_json(msgspec.to_builtins(report))

@@ -17,7 +17,7 @@ from understudy.cli.terminal import (
     read_settings,
     run,
 )
-from understudy.cli.versions import opened_registry, person, sentences
+from understudy.cli.versions import opened_registry, person
 from understudy.events import format_ts
 
 if TYPE_CHECKING:
@@ -251,8 +251,7 @@ def _with_registry(settings: "Settings", work: "Callable[[Registry], Awaitable[T
         async with opened_registry(settings) as registry:
             return await work(registry)
 
-    with sentences():
-        return run(do())
+    return run(do())
 
 
 def _deploy(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import typer
 
+from understudy.cli.hosted import new_run, train_at_openai
 from understudy.cli.terminal import (
     CommandFailed,
     ConfigOption,
@@ -134,15 +135,17 @@ def upload(
         ..., help='Labelled messages, {"prompt", "completion"} a line.'
     ),
     base: str = typer.Option(..., "--base", help="A model that OpenAI fine-tunes."),
+    no_wait: bool = typer.Option(False, "--no-wait", help="Only begin, do not follow the job."),
     data: Path = DataOption,
     config: Path = ConfigOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Upload labelled messages to OpenAI, redacted, and start fine-tuning a model on them.
+    """Upload labelled messages to OpenAI, redacted, and have a model fine-tuned on them.
 
     Example: understudy mood upload labels.jsonl --base gpt-4o-mini
     """
-    from understudy.learning.mood_model import fine_tune_mood_model
+    from understudy.learning.mood_model import mood_training
+    from understudy.learning.training.errors import TrainingError
     from understudy.mood.labels import counts, too_few
 
     settings = read_settings(config, data)
@@ -150,16 +153,12 @@ def upload(
     for warning in too_few(counts(labels.lines)):
         typer.echo(f"warning: {warning}", err=True)
     _name_left_out(labels)
-    with _sentences():
-        job = asyncio.run(fine_tune_mood_model(settings, labels.lines, base))
-    if as_json:
-        print_json(msgspec.to_builtins(job))
-        return
-    typer.echo(
-        f"{len(labels.lines)} messages are uploaded, job {job.id} on {job.base}: {job.status}\n"
-        "When it is done, OpenAI tells the model's name: set mood.classifier to openai and"
-        " mood.model to that name."
-    )
+    folder = new_run(settings)
+    try:
+        asked = mood_training(labels.lines, base, folder)
+    except TrainingError as error:
+        raise CommandFailed(str(error)) from None
+    train_at_openai(settings, asked, folder, wait=not no_wait, as_json=as_json)
 
 
 @app.command("evaluate")

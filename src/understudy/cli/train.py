@@ -1,4 +1,4 @@
-"""`understudy train`: a LoRA adapter from what was collected."""
+"""`understudy train`: a LoRA adapter from what was collected, or a model trained at OpenAI."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import typer
 
+from understudy.cli.hosted import (
+    asked_of_openai,
+    cancel_job,
+    follow_job,
+    new_run,
+    train_at_openai,
+)
 from understudy.cli.terminal import (
     Advance,
     CommandFailed,
@@ -23,16 +30,25 @@ if TYPE_CHECKING:
     from understudy.learning.training.run_folder import RunFolder
 
 METHODS = ("sft", "kto", "dpo")
+EPOCHS = 3
 
 RowsOption = typer.Option(
-    ..., "--data", metavar="FILE|DATASET", help="JSON lines, a dataset's folder or its id."
+    "", "--data", metavar="FILE|DATASET", help="JSON lines, a dataset's folder or its id."
 )
 OutputOption = typer.Option(
-    ..., "--output-dir", help="Folder of this run; the adapter will be in DIR/adapter."
+    None, "--output-dir", help="Folder of this run; the adapter will be in DIR/adapter."
 )
 BaseOption = typer.Option(
-    "", "--base", help="Model folder or id.", show_default="the local model of the settings"
+    "", "--base", help="Model folder or id.", show_default="the model of the settings"
 )
+ProviderOption = typer.Option("local", "--provider", help="Where to train: local or openai.")
+ChannelOption = typer.Option(
+    "", "--channel", help="With openai: channel that it is for.", show_default="all"
+)
+FollowOption = typer.Option(
+    "", "--follow", metavar="JOB", help="With openai: go on following a job."
+)
+CancelOption = typer.Option("", "--cancel", metavar="JOB", help="With openai: end a job.")
 MethodOption = typer.Option(
     "sft", "--method", help="sft learns replies, kto from thumbs, dpo from pairs of replies."
 )
@@ -43,7 +59,13 @@ OldOption = typer.Option(
     None, "--old", help="With a FILE: older rows to mix in, against forgetting."
 )
 ResumeOption = typer.Option(False, "--resume", help="Go on from the checkpoint in DIR.")
-EpochsOption = typer.Option(3, "--epochs", min=1, help="How often every row is seen.")
+EpochsOption = typer.Option(
+    0,
+    "--epochs",
+    min=0,
+    help="How often every row is seen.",
+    show_default=f"{EPOCHS}; OpenAI chooses itself",
+)
 RateOption = typer.Option(
     0.0, "--lr", min=0, help="Highest learning rate.", show_default="0.0003; kto and dpo 0.00002"
 )
@@ -78,6 +100,10 @@ def train(
     data: str = RowsOption,
     output_dir: Path = OutputOption,
     base: str = BaseOption,
+    provider: str = ProviderOption,
+    channel: str = ChannelOption,
+    follow: str = FollowOption,
+    cancel: str = CancelOption,
     method: str = MethodOption,
     replay: float = ReplayOption,
     old: Path = OldOption,
@@ -104,8 +130,13 @@ def train(
     if method not in METHODS:
         raise typer.BadParameter(f"use one of {', '.join(METHODS)}", param_hint="--method")
     settings = read_settings(config, data_dir)
+    if provider != "local":
+        _check_provider(provider, method != "sft" or bool(old or resume or trainer or four_bit))
+        hosted = _Hosted(data, base, channel, epochs, seed, output_dir, follow, cancel)
+        return _train_hosted(settings, hosted, as_json)
+    _check_given(data, output_dir)
     options = Options(
-        epochs=epochs,
+        epochs=epochs or EPOCHS,
         learning_rate=rate,
         rank=rank,
         alpha=2 * rank,
@@ -124,17 +155,87 @@ def train(
         replay=replay,
         options=options,
     )
-    _finish(_train(settings, job, output_dir, trainer, resume, as_json), output_dir, as_json)
+    _train_here(settings, job, output_dir, trainer, resume, as_json)
 
 
-def _finish(result: "Result", place: Path, as_json: bool) -> None:
-    """Say what came of it; raises `CommandFailed` when it is no adapter."""
+class _Hosted(msgspec.Struct, frozen=True):
+    """What was asked with `--provider openai`."""
+
+    data: str
+    base: str
+    channel: str
+    epochs: int
+    seed: int
+    folder: Path | None
+    follow: str
+    cancel: str
+
+
+def _train_hosted(settings: "Settings", hosted: _Hosted, as_json: bool) -> None:
+    """Begin, follow or end a job at OpenAI."""
+    if hosted.cancel:
+        return cancel_job(settings, hosted.cancel, hosted.folder, as_json)
+    if hosted.follow:
+        return follow_job(settings, hosted.follow, hosted.folder, as_json)
+    folder = hosted.folder or new_run(settings)
+    _check_given(hosted.data, folder)
+    asked = asked_of_openai(
+        settings,
+        find_data(settings, hosted.data),
+        hosted.base,
+        hosted.channel,
+        epochs=hosted.epochs,
+        seed=hosted.seed,
+    )
+    return train_at_openai(settings, asked, folder, wait=True, as_json=as_json)
+
+
+def _check_given(data: str, folder: Path | None) -> None:
+    for option, value in (("--data", data), ("--output-dir", folder)):
+        if not value:
+            raise typer.BadParameter("say what to use", param_hint=option)
+
+
+def _check_provider(provider: str, local_options: bool) -> None:
+    if provider != "openai":
+        raise typer.BadParameter("use local or openai", param_hint="--provider")
+    if local_options:
+        raise typer.BadParameter(
+            "--method, --old, --resume, --trainer and --4bit are for training on this machine; a "
+            "job is taken up again with --follow",
+            param_hint="--provider",
+        )
+
+
+def _train_here(
+    settings: "Settings", job: "Job", place: Path, command: str, resume: bool, as_json: bool
+) -> None:
+    """Train and say what came of it; raises `CommandFailed` when it is no adapter."""
+    result = _train(settings, job, place, command, resume, as_json)
     if as_json:
         print_json(msgspec.to_builtins(result))
     if result.state != "done":
         raise CommandFailed(result.error)
     if not as_json:
         _show(result, place)
+        _tell_next(settings, result.dataset.id, place)
+
+
+def _tell_next(settings: "Settings", dataset: str, place: Path) -> None:
+    """Say how the adapter becomes a version, where the gates can judge it."""
+    from understudy.learning.datasets import Datasets
+    from understudy.learning.errors import DatasetError
+
+    try:
+        channel = Datasets(settings.data_dir / "learning" / "datasets").manifest(dataset).channel
+    except DatasetError:
+        # Trained on a file: the gates have nothing to measure with.
+        return
+    scope = f" --channel {channel}" if channel else ""
+    typer.echo(
+        f"next: understudy models register {place}{scope}, then understudy evaluate with the "
+        "version's name"
+    )
 
 
 def find_data(settings: "Settings", data: str) -> Path:

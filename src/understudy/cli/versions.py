@@ -1,27 +1,13 @@
-"""What the commands about trained versions share: the database, and errors as sentences."""
+"""What the commands about trained versions share: the registry, and who runs them."""
 
 import getpass
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-
-from understudy.cli.terminal import CommandFailed
 
 if TYPE_CHECKING:
     from understudy.config import Settings
     from understudy.learning.registry import Registry
-
-
-@contextmanager
-def sentences() -> Generator[None]:
-    """Turns what people can do something about into `CommandFailed`."""
-    from understudy.learning.training.errors import TrainingError
-    from understudy.learning.version_errors import VersionError
-
-    try:
-        yield
-    except (TrainingError, VersionError) as error:
-        raise CommandFailed(str(error)) from None
 
 
 @asynccontextmanager

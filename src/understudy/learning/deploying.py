@@ -167,6 +167,14 @@ async def current_version(versions: ModelVersions, channel: str) -> str:
     return own
 
 
+async def rival_of(versions: ModelVersions, version: ModelVersion) -> str:
+    """What `version` has to be better than: the live one, or the one before when it is that."""
+    current = await current_version(versions, version.channel)
+    if current != version.id:
+        return current
+    return live_versions(await versions.deployments(version.channel))[-2]
+
+
 def tried_out(history: Sequence[Deployment]) -> Deployment | None:
     """The canary that is under way, by a channel's deployments; None when there is none."""
     return history[-1] if history and history[-1].share < 1 else None

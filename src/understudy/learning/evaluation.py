@@ -6,15 +6,15 @@ Does not own what they must be (`gates`) nor how a model is measured (`measuring
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from understudy.events import now_ms
-from understudy.learning.deploying import current_version, live_versions
+from understudy.learning.blind import PREFERENCES, read_preferences
+from understudy.learning.deploying import rival_of
 from understudy.learning.gates.behaviour import Answer, Judge, Said, behaves
 from understudy.learning.gates.bootstrap import Difference, PairedLoss, difference
 from understudy.learning.gates.data import Origin, fit_to_train, look_at
@@ -38,7 +38,7 @@ from understudy.safety.pii import Redactor
 from understudy.storage.rows import BASE
 from understudy.storage.versions import Evaluation, ModelVersion
 
-EVAL, PREFERENCES = "eval.json", "preferences.jsonl"
+EVAL = "eval.json"
 TRAIN, NEW, OLD, ANCHOR = "train.jsonl", "val.jsonl", "old.jsonl", "anchor.jsonl"
 HELD_OUT_QUESTIONS = 24
 """Held-out prompts a version answers; fewer than a third of that say too little about its style."""
@@ -113,7 +113,7 @@ class Evaluator:
                 f"version {version} lies at {found.provider}, where no losses can be measured: "
                 "look at its answers, then promote it with --override and a reason"
             )
-        other = against or await self._rival(found)
+        other = against or await rival_of(self._registry.versions, found)
         work = _Work(self._registry, self._around, self._limits, found, other)
         adapters = await work.prepare()
         verdicts = await work.judge(self._measure(adapters), progress)
@@ -126,14 +126,6 @@ class Evaluator:
         )
         await self._keep(found, report)
         return report
-
-    async def _rival(self, version: ModelVersion) -> str:
-        """What `version` has to be better than: the live one, or the one before when it is that."""
-        versions = self._registry.versions
-        current = await current_version(versions, version.channel)
-        if current != version.id:
-            return current
-        return live_versions(await versions.deployments(version.channel))[-2]
 
     async def _keep(self, version: ModelVersion, report: Report) -> None:
         data = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
@@ -316,26 +308,7 @@ class _Work:
 
     async def _preferences(self) -> Preferences:
         path = self._registry.folder(self._version.id) / PREFERENCES
-        return await asyncio.to_thread(read_preferences, path)
-
-
-class _Preference(msgspec.Struct):
-    """A line of `preferences.jsonl`: which of two unnamed replies somebody liked better."""
-
-    preferred: Literal["version", "against", "neither"]
-
-
-def read_preferences(path: Path) -> Preferences:
-    """The blind comparisons in `path`, none when there is no such file; raises `VersionError`."""
-    if not path.is_file():
-        return Preferences()
-    try:
-        lines = path.read_text("utf-8").splitlines()
-        told = [msgspec.json.decode(line, type=_Preference) for line in lines if line.strip()]
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise VersionError(f"{path} cannot be used ({error}): correct or remove it") from None
-    counts = Counter(each.preferred for each in told)
-    return Preferences(counts["version"], counts["against"], counts["neither"])
+        return await asyncio.to_thread(read_preferences, path, self._against)
 
 
 def _read_manifest(dataset: Path) -> _Manifest:

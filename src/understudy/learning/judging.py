@@ -1,4 +1,4 @@
-"""The evaluator as the settings want it: for the command line, the server and the nightly job.
+"""The evaluator as the settings want it, for the command line and the nightly job; blind pairs.
 
 Owns which base, dataset folder, roster and suite it is given. Does not own the gates.
 """
@@ -8,20 +8,27 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from understudy.config import Settings
-from understudy.learning.evaluation import Evaluator, Surroundings
+from understudy.learning.blind import PREFERENCES, BlindPair, blind_pairs, compared
+from understudy.learning.deploying import rival_of
+from understudy.learning.evaluation import NEW, Evaluator, Surroundings
 from understudy.learning.gates.data import Origin
 from understudy.learning.gates.limits import Limits
 from understudy.learning.gates.suite import load_suite
 from understudy.learning.measuring import MeasuredLocally
-from understudy.learning.registry import Registry
+from understudy.learning.registry import Registry, is_base
 from understudy.learning.training.base_model import identify, locate
+from understudy.learning.training.rows import Row, load_rows
+from understudy.learning.version_errors import VersionError
 from understudy.safety.moderation import OutputFilter
 from understudy.storage.chat_log import ChatArchive
 from understudy.storage.engine import Database
 from understudy.storage.evidence import Evidence, Tombstone, viewer_hash
 from understudy.storage.examples import Examples
 from understudy.storage.outcomes import Outcomes
+from understudy.storage.rows import BASE
 from understudy.storage.versions import ModelVersions
 
 _IDS = 400
@@ -69,6 +76,54 @@ async def evaluator(
         return MeasuredLocally(str(folder), adapters, device=settings.brain.device)
 
     return Evaluator(registry, around, measure, limits)
+
+
+class BlindRound(msgspec.Struct, frozen=True):
+    """Pairs of replies to compare, of which version, and where the answers go."""
+
+    against: str
+    answers: Path
+    pairs: list[BlindPair]
+
+
+async def blind_round(
+    settings: Settings,
+    database: Database,
+    version: str,
+    count: int,
+    *,
+    against: str = "",
+    base: str = "",
+) -> BlindRound:
+    """Up to `count` pairs of what `version` and its rival say to held-out messages not asked yet.
+
+    Raises `VersionError`, `TrainingError` and `BrainError`.
+    """
+    registry = registry_of(settings, database)
+    found = await registry.get(version)
+    other = against or await rival_of(registry.versions, found)
+    other = BASE if is_base(other) else other
+    names = [name for name in (version, other) if name != BASE]
+    adapters = {name: registry.adapter(await registry.get(name)) for name in names}
+    folder = await asyncio.to_thread(locate, base or local_model(settings))
+    model = await asyncio.to_thread(identify, folder)
+    if model.hash != found.base_hash:
+        raise VersionError(
+            f"version {version} is of {found.base} and not of {model.name}: name its base"
+        )
+    answers = registry.folder(version) / PREFERENCES
+    dataset = settings.data_dir / "learning" / "datasets" / found.dataset
+    rows = (await asyncio.to_thread(load_rows, dataset / NEW, Row)).rows
+    done = await asyncio.to_thread(compared, answers, other)
+    left = [row for row in rows if str(row.meta.id) not in done]
+    measured = MeasuredLocally(str(folder), adapters, device=settings.brain.device)
+    pairs = await blind_pairs(measured, version, other, left, count) if left else []
+    if not pairs:
+        raise VersionError(
+            f"there is nothing left to compare {version} and {other} by: every held-out message "
+            "was asked, or both say the same"
+        )
+    return BlindRound(other, answers, pairs)
 
 
 async def originate(database: Database, ids: Sequence[str]) -> dict[str, Origin]:

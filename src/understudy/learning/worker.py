@@ -120,7 +120,7 @@ class JobWorker:
         error = handling.exception()
         if error is None:
             await self._jobs.finish(lease, handling.result())
-            _log.info("job %s is done", lease.id)
+            _log.info("job %s is done: %s", lease.id, handling.result())
         elif isinstance(error, self._expected):
             _log.warning("job %s failed: %s", lease.id, error)
             await self._jobs.fail(lease, str(error))

@@ -43,6 +43,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "hosted"
 
 
+def is_running(server: OpenAIServer) -> bool:
+    return any(job["status"] == "running" for job in server.tuning.jobs.values())
+
+
 async def train(server: OpenAIServer, asked: HostedTraining, folder: Path, **options: Any) -> Any:
     options = {"account": Account(KEY, server.url), "poll_seconds": 0.005, **options}
     return await train_with_openai(asked, folder, **options)
@@ -109,9 +113,7 @@ async def test_a_done_run_is_not_paid_for_twice(asked: HostedTraining, folder: P
 async def test_a_run_goes_on_where_it_was(asked: HostedTraining, folder: Path) -> None:
     async with OpenAIServer(tuning=Tuning(("validating_files", "queued", "running"))) as server:
         running = asyncio.create_task(train(server, asked, folder))
-        await server.until(
-            lambda: any(j["status"] == "running" for j in server.tuning.jobs.values())
-        )
+        await server.until(lambda: is_running(server))
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()
@@ -150,9 +152,7 @@ async def test_a_job_can_be_cancelled(asked: HostedTraining, folder: Path) -> No
         with pytest.raises(TrainingError, match="there is nothing to follow or end"):
             await cancel_at_openai(folder, Account(KEY, server.url))
         running = asyncio.create_task(train(server, asked, folder))
-        await server.until(
-            lambda: any(j["status"] == "running" for j in server.tuning.jobs.values())
-        )
+        await server.until(lambda: is_running(server))
         ended = await cancel_at_openai(folder, Account(KEY, server.url))
         result = await running
     assert (ended.state, result.state) == ("stopped", "stopped")
@@ -164,9 +164,7 @@ async def test_a_server_that_breaks_for_a_while_is_borne(
 ) -> None:
     async with OpenAIServer(tuning=Tuning(("queued", "running"))) as server:
         running = asyncio.create_task(train(server, asked, folder))
-        await server.until(
-            lambda: any(j["status"] == "running" for j in server.tuning.jobs.values())
-        )
+        await server.until(lambda: is_running(server))
         server.tuning.broken = 12
         await server.until(lambda: server.tuning.broken == 0)
         server.tuning.states = ("running", "succeeded")

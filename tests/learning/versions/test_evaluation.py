@@ -9,8 +9,9 @@ import pytest
 
 from tests.learning.versions.conftest import BETTER, GOOD, SPOILT, World
 from tests.learning.versions.small_world import run_on, write_rows
+from understudy.learning.blind import read_preferences
 from understudy.learning.deploying import Deploying
-from understudy.learning.evaluation import Evaluator, Report, Surroundings, read_preferences
+from understudy.learning.evaluation import Evaluator, Report, Surroundings
 from understudy.learning.gates.data import Origin
 from understudy.learning.gates.suite import Prompt
 from understudy.learning.measuring import MeasuredLocally
@@ -169,4 +170,4 @@ async def test_blind_comparisons_are_read(registry: Registry, world: World) -> N
     assert report.verdicts[5].sentence.startswith("it was preferred in 95% of 32 comparisons")
     path.write_text('{"preferred": "mine"}\n')
     with pytest.raises(VersionError, match="cannot be used"):
-        read_preferences(path)
+        read_preferences(path, "base")

@@ -34,3 +34,7 @@ class ServedVersions(Protocol):
     def model(self, version: str) -> str:
         """What a request for a reply of `version` calls it."""
         ...
+
+    async def aclose(self) -> None:
+        """Give back connections; what is loaded stays."""
+        ...

@@ -33,3 +33,6 @@ class LocallyServed:
     def model(self, version: str) -> str:
         """The version itself: `HuggingFaceBrain.stream` takes it as it is."""
         return version
+
+    async def aclose(self) -> None:
+        """Nothing: the brain is closed by its owner."""
