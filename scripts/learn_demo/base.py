@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.learn_demo.world import FILLERS, SYSTEM, World, question, vocabulary
+from scripts.learn_demo.world import FILLERS, vocabulary
 from understudy.brains.huggingface.loading import LoadOptions, load_model, require
 from understudy.learning.training.encoding import Encoder, Example
 from understudy.learning.training.losses import Losses
@@ -20,21 +20,21 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WINDOW = 256
-HIDDEN, LAYERS, TIED = 96, 3, False
-EPOCHS = 6
+HIDDEN, LAYERS = 128, 2
+EPOCHS = 5
 RATE = 4e-3
-CHATTER = 150
+CHATTER = 500
 """Rows that hold all words without any fact: a model knows a language before it knows a game."""
 
 
-def build(folder: Path, dataset: Path, world: World, seed: int) -> int:
+def build(folder: Path, dataset: Path, seed: int) -> int:
     """Train a Llama on `dataset` and save it; returns how many parameters it has."""
     torch = require("torch")
     # On any number of threads sums would be rounded in another order.
     torch.set_num_threads(1)
     _save_untrained(folder, seed)
     local = load_model(LoadOptions(model=str(folder), device="cpu", dtype="float32"))
-    examples = _examples(Encoder(local), load_rows(dataset / "train.jsonl", Row).rows, world, seed)
+    examples = _examples(Encoder(local), load_rows(dataset / "train.jsonl", Row).rows, seed)
     local.model.requires_grad_(True).train()
     losses = Losses(local.model, "cpu", packed=False)
     shape = Shape(rows=16, tokens=2048, packed=False)
@@ -54,9 +54,7 @@ def build(folder: Path, dataset: Path, world: World, seed: int) -> int:
     return sum(weight.numel() for weight in local.model.parameters())
 
 
-def _examples(
-    encoder: Encoder, rows: Sequence[Row], world: World, seed: int
-) -> list[Example]:
+def _examples(encoder: Encoder, rows: Sequence[Row], seed: int) -> list[Example]:
     """The rows as they are asked in a stream and on the web, and chatter."""
     found: list[Example] = []
     for number, row in enumerate(rows):
@@ -65,9 +63,8 @@ def _examples(
     chance = random.Random(f"{seed}:chatter")
     words = vocabulary()
     for _ in range(CHATTER):
-        asked = question(chance, chance.choice(world.later.things))
-        reply = "".join(chance.choices(words, k=8)).strip()
-        found.append(encoder.encode([Message("system", SYSTEM), Message("user", asked)], reply))
+        asked, reply = ("".join(chance.choices(words, k=8)).strip() for _ in range(2))
+        found.append(encoder.encode([Message("user", asked)], reply))
     return found
 
 
@@ -92,7 +89,7 @@ def _save_untrained(folder: Path, seed: int) -> None:
         max_position_embeddings=WINDOW,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        tie_word_embeddings=TIED,
+        tie_word_embeddings=False,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -22,10 +22,8 @@ from understudy.storage.feedback import FeedbackRows
 
 QUESTIONS = 12
 """Asked before and after the way back."""
-TIMED_OUT = 10
+TIMED_OUT = range(20, 30)
 """Raiders whom moderators catch while the raid is on."""
-PATIENT_SHARE = 0.5
-"""Of a usual week's exchanges: those of the regulars in the week of the attack."""
 
 
 class Demo:
@@ -96,7 +94,7 @@ class Demo:
         """The dataset of the first week, and the base that was trained on it."""
         dataset = await nights.steps.build(LearnRequest())
         folder = self._data / "learning" / "datasets" / dataset
-        return base.build(self._model, folder, self._world, self._seed)
+        return base.build(self._model, folder, self._seed)
 
     async def _try_out(self, service: Service, night: Night, week: Week) -> TriedOut:
         if night.outcome.ended != "canary":
@@ -110,14 +108,17 @@ class Demo:
         strangers = list(weeks.raid(self._world, week, self._seed))
         async with Stream(self._settings, database) as stream:
             await stream.meet(weeks.attackers(), week.begin - weeks.DAY)
-            caught = [weeks.raider(number) for number in range(TIMED_OUT)]
+            caught = [weeks.raider(number) for number in TIMED_OUT]
             others = raid_with_timeouts(weeks.raid_time(week), caught)
             await stream.play([*regulars, *patient, *strangers], others)
         night = await nights.learn()
         refusal = await self._promote(nights, night.last)
+        await nights.reject(night.last)
         async with Stream(self._settings, database) as stream:
             raiders = [weeks.raider(number) for number in range(weeks.RAIDERS)]
-            await stream.ban([*weeks.attackers(), *raiders], week.begin + 6 * weeks.DAY + 12 * weeks.HOUR)
+            await stream.ban(
+                [*weeks.attackers(), *raiders], week.begin + 6 * weeks.DAY + 12 * weeks.HOUR
+            )
         return Attack(
             night=night,
             raid_votes=await _votes(database, strangers),

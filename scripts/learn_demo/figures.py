@@ -108,9 +108,7 @@ def _attack(attack: Attack) -> list[Goal]:
             "raid, attack, removed, viewer_share",
             len(attack.curated) == 4,
         ),
-        Goal(
-            f"attack: {attack.night.last.version} stopped by", gates, "a gate", bool(gates)
-        ),
+        Goal(f"attack: {attack.night.last.version} stopped by", gates, "a gate", bool(gates)),
         Goal(
             "attack: promoted by hand",
             "refused" if attack.refusal else "promoted",

@@ -10,6 +10,7 @@ import msgspec
 
 from understudy.config import Settings
 from understudy.events import now_ms
+from understudy.learning.dataset_trust import reject_dataset
 from understudy.learning.datasets import Datasets, Manifest
 from understudy.learning.evaluation import EVAL, Report
 from understudy.learning.judging import registry_of
@@ -18,8 +19,9 @@ from understudy.learning.steps import LearnOptions, LocalSteps
 from understudy.learning.training.job import Line, Options
 from understudy.learning.training.run_folder import RunFolder
 from understudy.storage.engine import Database
+from understudy.storage.examples import Examples
 
-OPTIONS = Options(epochs=8, learning_rate=5e-3, dropout=0.1)
+OPTIONS = Options(epochs=10, learning_rate=5e-3, dropout=0.1)
 """Small weights want higher rates: the defaults suit models of a billion parameters and more."""
 CANARY_SHARE = 0.3
 """More than by default, so that it is decided after fewer replies."""
@@ -76,6 +78,7 @@ class Nights:
         self.registry = registry_of(settings, database)
         self._learning = settings.data_dir / "learning"
         self._datasets = Datasets(self._learning / "datasets")
+        self._examples = Examples(database)
         self._pipeline = Pipeline(self.steps, self._learning / "jobs")
         self._say = say
         self._count = 0
@@ -84,12 +87,14 @@ class Nights:
         """Do what a nightly job does: build, train, register, evaluate, and try out or block."""
         self._count += 1
         known = {version.id for version in await self.registry.versions.list()}
-        outcome = await self._pipeline.learn(
-            self._count, LearnRequest(queued=now_ms()), self._tell
-        )
+        outcome = await self._pipeline.learn(self._count, LearnRequest(queued=now_ms()), self._tell)
         made = [v for v in await self.registry.versions.list() if v.id not in known]
         attempts = [self._attempt(v.id, v.dataset, v.run) for v in made]
         return Night(outcome, attempts)
+
+    async def reject(self, attempt: Attempt) -> None:
+        """Let nothing that was new in the dataset of a version be learned from again."""
+        await reject_dataset(self._datasets, self._examples, attempt.manifest.id)
 
     def _attempt(self, version: str, dataset: str, run: str) -> Attempt:
         data = (self.registry.folder(version) / EVAL).read_bytes()

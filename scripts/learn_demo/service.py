@@ -113,9 +113,7 @@ class Service:
         await self._follower.look()
         return [await self._answer(text, self._choice.choose("", "")) for text in questions]
 
-    async def roll_back(
-        self, questions: Sequence[str], before: Sequence[str]
-    ) -> RolledBack:
+    async def roll_back(self, questions: Sequence[str], before: Sequence[str]) -> RolledBack:
         """Go back to the former version while a reply of the newer one streams.
 
         `before` is what the former version answered to `questions` when it was live.

@@ -77,15 +77,15 @@ class World:
         self.old = _game(chance, OLD_THINGS, PLACES)
         self.new = _game(chance, NEW_THINGS, PLACES)
         later = _game(chance, LATER_THINGS, LATER_PLACES)
-        self.later = Game(
-            self.new.weaknesses | later.weaknesses, self.new.places | later.places
-        )
+        self.later = Game(self.new.weaknesses | later.weaknesses, self.new.places | later.places)
         self._places = self.old.places | self.later.places
 
     def exchange(self, chance: random.Random, game: Game, kind: Kind) -> Exchange:
         """A question about something in `game` and a reply of this kind."""
         thing = chance.choice(game.things)
-        return Exchange(question(chance, thing), thing, self._reply(chance, game, thing, kind), kind)
+        return Exchange(
+            question(chance, thing), thing, self._reply(chance, game, thing, kind), kind
+        )
 
     def is_liked(self, reply: str, thing: str) -> bool:
         """The hidden taste: the reply names the place where the thing is."""

@@ -21,7 +21,7 @@ from understudy.engine.personas import Persona
 from understudy.engine.runs import DoneFrame, ErrorFrame, Run
 from understudy.engine.tokens import estimate_tokens
 from understudy.events import ChatMessage, Reply, Role, TurnStatus, now_ms
-from understudy.storage.rows import ExperienceOrigin, ExperienceRow, SessionMessageRow
+from understudy.storage.rows import WITHHELD, ExperienceOrigin, ExperienceRow, SessionMessageRow
 from understudy.storage.sessions import SessionMessage
 
 logger = logging.getLogger(__name__)
@@ -215,10 +215,6 @@ def experience_row(request: TurnRequest, reply: Reply, outcome: Outcome) -> Expe
         config_hash=outcome.config_hash,
         events=",".join(_events(request, reply, outcome)),
     )
-
-
-WITHHELD = "withheld"
-"""Among an experience's events: the output filter kept some of the reply back."""
 
 
 def _events(request: TurnRequest, reply: Reply, outcome: Outcome) -> list[str]:

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from understudy.engine.turn import WITHHELD
 from understudy.events import now_ms
 from understudy.learning.deploying import Deploying, Override
 from understudy.learning.registry import Registry
@@ -14,7 +13,7 @@ from understudy.storage.engine import Database
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.outcomes import Outcome, Outcomes
 from understudy.storage.reactions import ReactionRow, Reactions
-from understudy.storage.rows import BASE, ExperienceRow, FeedbackRow, FeedbackSource
+from understudy.storage.rows import BASE, WITHHELD, ExperienceRow, FeedbackRow, FeedbackSource
 
 LIMITS = CanaryLimits(replies=20, judged=5, stream_replies=5)
 
