@@ -21,8 +21,8 @@ def bearer(user: str = "ana", role: UserRole = "viewer", minutes: int = 5) -> di
     return {"Authorization": f"Bearer {token(user, role, minutes)}"}
 
 
-def token(user: str = "ana", role: UserRole = "viewer", minutes: int = 5) -> str:
-    """A token for `user`; an expired one when `minutes` is negative."""
+def token(user: str = "ana", role: UserRole = "viewer", minutes: int = 60) -> str:
+    """A token for `user` that outlives the tests; an expired one when `minutes` is negative."""
     return issue_token(SECRET, user, role, timedelta(minutes=minutes))
 
 
