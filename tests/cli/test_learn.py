@@ -22,7 +22,7 @@ def test_without_a_log_there_is_a_word_for_it(understudy: Understudy) -> None:
 def test_too_little_is_no_failure(settings: Settings, understudy: Understudy) -> None:
     store(settings, *stream(3))
     done = understudy("learn")
-    assert done.exit_code == 0
+    assert done.exit_code == 0, done.stderr
     assert done.stdout == "nothing was done: 3 new replies, 300 are worth a training\n"
     said = msgspec.json.decode(understudy("learn", "--channel", "nobody", "--json").stdout)
     assert (said["ended"], said["version"]) == ("skipped", "")

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from understudy.config.watching import watch_folder
 from understudy.mood.errors import MoodError
 from understudy.mood.lexicon import Lexicon
 
@@ -85,22 +86,10 @@ class ChannelWords:
 
         `on_reload` is called after each reading, the first when the watch begins.
         """
-        # The type of `stop_event` names trio, which need not be installed.
-        from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType]
-
         if self._directory is None:
             return
         self._directory.mkdir(parents=True, exist_ok=True)
-
-        def reload() -> None:
-            self.reload()
-            if on_reload is not None:
-                on_reload()
-
-        # What changed between the last reading and the start of the watch would be missed.
-        reload()
-        async for _ in awatch(self._directory, recursive=False, debounce=400, step=200):
-            reload()
+        await watch_folder(self._directory, self.reload, on_reload)
 
     def _paths(self, problems: dict[str, str]) -> list[Path]:
         if self._directory is None or not self._directory.is_dir():
