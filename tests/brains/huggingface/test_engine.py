@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from understudy.brains.base import BrainError, BrainRequest
 from understudy.brains.huggingface import HuggingFaceBrain
 from understudy.brains.huggingface.engine import Engine
@@ -163,15 +164,16 @@ async def test_a_load_that_takes_long_does_not_hold_up_the_end(
 ):
     import threading
 
-    go_on = threading.Event()
+    began, go_on = threading.Event(), threading.Event()
 
     def load() -> Any:
+        began.set()
         go_on.wait()
         raise BrainError("no model")
 
     brain = make_brain(load=load)
     asked = asyncio.create_task(say(brain))
-    await asyncio.sleep(0)
+    await until(began.is_set)
     await asyncio.to_thread(brain._engine.close, 0.01)
     assert "still loading: it ends with the process" in caplog.text
     go_on.set()
