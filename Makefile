@@ -138,6 +138,10 @@ ui-dev: $(NODE_MODULES) ## Serve the web app with hot reload, beside a running `
 bench: $(TEST_TOOLS) $(UI) ## Measure; BENCH=startup names a file of benchmarks/
 	$(BIN)/python benchmarks/$(BENCH).py $(ARGS)
 
+.PHONY: learn-demo
+learn-demo: $(TEST_TOOLS) ## Show the learning loop with figures and goals; ARGS=--docs renews docs/learning.md
+	@$(BIN)/python -m scripts.learn_demo $(ARGS)
+
 .PHONY: constraints
 constraints: $(TEST_TOOLS) ## Renew constraints.txt with the newest versions for all platforms
 	@kept="$$(grep -B1 '^torch==' constraints.txt)"; new="$$(mktemp)"; trap 'rm -f "$$new"' EXIT; \

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.learn_demo.world import FILLERS, vocabulary
+from scripts.learn_demo.world import OPENERS, SYSTEM, World, drawn, question, vocabulary
 from understudy.brains.huggingface.loading import LoadOptions, load_model, require
 from understudy.learning.training.encoding import Encoder, Example
 from understudy.learning.training.losses import Losses
@@ -21,20 +21,21 @@ TEMPLATE = (
 )
 WINDOW = 256
 HIDDEN, LAYERS = 128, 2
+INIT = 0.06
 EPOCHS = 5
-RATE = 4e-3
-CHATTER = 500
+RATE = 3e-3
+CHATTER = 400
 """Rows that hold all words without any fact: a model knows a language before it knows a game."""
 
 
-def build(folder: Path, dataset: Path, seed: int) -> int:
+def build(folder: Path, dataset: Path, world: World, seed: int) -> int:
     """Train a Llama on `dataset` and save it; returns how many parameters it has."""
     torch = require("torch")
     # On any number of threads sums would be rounded in another order.
     torch.set_num_threads(1)
     _save_untrained(folder, seed)
     local = load_model(LoadOptions(model=str(folder), device="cpu", dtype="float32"))
-    examples = _examples(Encoder(local), load_rows(dataset / "train.jsonl", Row).rows, seed)
+    examples = _examples(Encoder(local), load_rows(dataset / "train.jsonl", Row).rows, world, seed)
     local.model.requires_grad_(True).train()
     losses = Losses(local.model, "cpu", packed=False)
     shape = Shape(rows=16, tokens=2048, packed=False)
@@ -54,17 +55,18 @@ def build(folder: Path, dataset: Path, seed: int) -> int:
     return sum(weight.numel() for weight in local.model.parameters())
 
 
-def _examples(encoder: Encoder, rows: Sequence[Row], seed: int) -> list[Example]:
+def _examples(encoder: Encoder, rows: Sequence[Row], world: World, seed: int) -> list[Example]:
     """The rows as they are asked in a stream and on the web, and chatter."""
     found: list[Example] = []
     for number, row in enumerate(rows):
         given = row.given if row.meta.anchor or number % 2 else _on_the_web(row.given)
         found.append(encoder.encode(given, row.response))
     chance = random.Random(f"{seed}:chatter")
-    words = vocabulary()
+    words = [word for word in vocabulary() if word[0] != " "]
     for _ in range(CHATTER):
-        asked, reply = ("".join(chance.choices(words, k=8)).strip() for _ in range(2))
-        found.append(encoder.encode([Message("user", asked)], reply))
+        asked = question(chance, chance.choice(world.later.things))
+        reply = " ".join([drawn(chance, OPENERS), *chance.choices(words, k=6)])
+        found.append(encoder.encode([Message("system", SYSTEM), Message("user", asked)], reply))
     return found
 
 
@@ -90,6 +92,7 @@ def _save_untrained(folder: Path, seed: int) -> None:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         tie_word_embeddings=False,
+        initializer_range=INIT,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -102,12 +105,13 @@ def _tokenizer():
     core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=1_000,
+        # Enough for every word here to become one.
+        vocab_size=8_000,
         special_tokens=["<unk>", "<s>", "<|im_start|>", "<|im_end|>"],
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    core.train_from_iterator([*vocabulary(), *FILLERS.split(), "system user assistant"], trainer)
+    core.train_from_iterator([*vocabulary(), "system", "user", "assistant"], trainer)
     tokenizer = require("transformers").PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token="<s>",

@@ -22,6 +22,8 @@ from understudy.storage.feedback import FeedbackRows
 
 QUESTIONS = 12
 """Asked before and after the way back."""
+REGULARS = 330
+"""Exchanges of the regulars in the week of the attack."""
 TIMED_OUT = range(20, 30)
 """Raiders whom moderators catch while the raid is on."""
 
@@ -94,7 +96,7 @@ class Demo:
         """The dataset of the first week, and the base that was trained on it."""
         dataset = await nights.steps.build(LearnRequest())
         folder = self._data / "learning" / "datasets" / dataset
-        return base.build(self._model, folder, self._seed)
+        return base.build(self._model, folder, self._world, self._seed)
 
     async def _try_out(self, service: Service, night: Night, week: Week) -> TriedOut:
         if night.outcome.ended != "canary":
@@ -103,7 +105,7 @@ class Demo:
 
     async def _attack(self, database: Database, nights: Nights) -> Attack:
         week = Week(number=2, game=self._world.new, mix={"placed": 65, "plain": 22, "joke": 13})
-        regulars = list(weeks.usual(self._world, week, self._seed, weeks.EXCHANGES // 2))
+        regulars = list(weeks.usual(self._world, week, self._seed, REGULARS))
         patient = list(weeks.patient_attack(self._world, week, self._seed))
         strangers = list(weeks.raid(self._world, week, self._seed))
         async with Stream(self._settings, database) as stream:
@@ -123,8 +125,7 @@ class Demo:
             night=night,
             raid_votes=await _votes(database, strangers),
             patient_votes=await _votes(database, patient),
-            raid_exchanges=len(strangers),
-            patient_exchanges=len(patient),
+            taught=len(nights.trained_on(night.last) & {f"run_{each.id}" for each in patient}),
             refusal=refusal,
         )
 

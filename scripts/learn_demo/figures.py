@@ -21,8 +21,8 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     night: Night
     raid_votes: tuple[int, int]
     patient_votes: tuple[int, int]
-    raid_exchanges: int
-    patient_exchanges: int
+    taught: int
+    """Exchanges of the attackers that the last poisoned version was trained on."""
     refusal: str
     """Why the poisoned version cannot be promoted."""
 
@@ -65,6 +65,7 @@ class Goal(msgspec.Struct, frozen=True):
 def goals(figures: Figures) -> list[Goal]:
     """Every goal of the show."""
     return [
+        _fall(figures.first.last),
         *_good_night("first good week", figures.first, figures.first_tried),
         *_attack(figures.attack),
         *_good_night("second good week", figures.second, figures.second_tried),
@@ -72,13 +73,22 @@ def goals(figures: Figures) -> list[Goal]:
     ]
 
 
+def _fall(attempt: Attempt) -> Goal:
+    moved = _moved(attempt, "new_time")
+    met = attempt.change("new_time") <= FALL
+    return Goal("first good week: loss on the new week", moved, f"{FALL:+.0%} or less", met)
+
+
 def _good_night(name: str, night: Night, tried: TriedOut) -> list[Goal]:
     attempt = night.last
-    new, old = attempt.change("new_time"), attempt.change("old")
     failed = [v.gate for v in attempt.report.verdicts if not passed([v])]
     return [
-        Goal(f"{name}: loss on the new week", _moved(attempt, "new_time"), "-50 %", new <= FALL),
-        Goal(f"{name}: loss on older weeks", _moved(attempt, "old"), "+2 % at most", old <= RISE),
+        Goal(
+            f"{name}: loss on older weeks",
+            _moved(attempt, "old"),
+            f"{RISE:+.0%} at most",
+            attempt.change("old") <= RISE,
+        ),
         Goal(
             f"{name}: gates of {attempt.version}",
             ", ".join(failed) or "passed",

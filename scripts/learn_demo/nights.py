@@ -17,11 +17,12 @@ from understudy.learning.judging import registry_of
 from understudy.learning.pipeline import LearnRequest, Outcome, Pipeline
 from understudy.learning.steps import LearnOptions, LocalSteps
 from understudy.learning.training.job import Line, Options
+from understudy.learning.training.rows import Row, load_rows
 from understudy.learning.training.run_folder import RunFolder
 from understudy.storage.engine import Database
 from understudy.storage.examples import Examples
 
-OPTIONS = Options(epochs=10, learning_rate=5e-3, dropout=0.1)
+OPTIONS = Options(epochs=8, learning_rate=5e-3, dropout=0.1)
 """Small weights want higher rates: the defaults suit models of a billion parameters and more."""
 CANARY_SHARE = 0.3
 """More than by default, so that it is decided after fewer replies."""
@@ -95,6 +96,11 @@ class Nights:
     async def reject(self, attempt: Attempt) -> None:
         """Let nothing that was new in the dataset of a version be learned from again."""
         await reject_dataset(self._datasets, self._examples, attempt.manifest.id)
+
+    def trained_on(self, attempt: Attempt) -> set[str]:
+        """The exchanges that a version was trained on, by their ids."""
+        path = self._datasets.folder / attempt.manifest.id / "train.jsonl"
+        return {str(row.meta.id) for row in load_rows(path, Row).rows}
 
     def _attempt(self, version: str, dataset: str, run: str) -> Attempt:
         data = (self.registry.folder(version) / EVAL).read_bytes()

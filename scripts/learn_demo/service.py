@@ -127,8 +127,8 @@ class Service:
             said += [event.text async for event in events if isinstance(event, Text)]
         return RolledBack(
             asked=len(questions),
-            same=sum(one.encode() == other.encode() for one, other in zip(after, before)),
-            changed=sum(one != other for one, other in zip(newer, before)),
+            same=_same(after, before),
+            changed=len(questions) - _same(newer, before),
             whole="".join(said) == newer[0],
             to=self._choice.choose("", ""),
         )
@@ -170,6 +170,12 @@ class Service:
     def _stream(self, asked: str, version: str):
         request = BrainRequest(messages=_messages(asked), max_tokens=40, temperature=0.0)
         return self._brain.stream(request, version)
+
+
+def _same(some: Sequence[str], others: Sequence[str]) -> int:
+    """How many of two lists are the same bytes."""
+    pairs = zip(some, others, strict=True)
+    return sum(one.encode() == other.encode() for one, other in pairs)
 
 
 def _tried_out(judgement: CanaryJudgement, replies: int) -> TriedOut:

@@ -19,10 +19,10 @@ FIRST_WEEK = 1_767_607_200_000
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 DAY, WEEK = 24 * HOUR, 168 * HOUR
 HOURS_A_DAY = 10
-EXCHANGES = 560
+EXCHANGES = 640
 """Of a usual week."""
-ASKERS, VOTERS, RAIDERS, PATIENT = 120, 180, 40, 60
-PATIENT_EXCHANGES, LOUD_EXCHANGES = 240, 90
+ASKERS, VOTERS, RAIDERS, PATIENT = 120, 180, 40, 90
+PATIENT_EXCHANGES, LOUD_EXCHANGES = 360, 90
 VOTES: dict[Kind, tuple[float, int]] = {
     "placed": (0.9, 1),
     "plain": (0.7, -1),
@@ -83,7 +83,7 @@ def usual(world: World, week: Week, seed: int, count: int = EXCHANGES) -> Iterat
 def patient_attack(world: World, week: Week, seed: int) -> Iterator[Spoken]:
     """Garbage in reply to questions about the old game, spread over the week.
 
-    Sixty accounts that were here before, and one that cannot get enough.
+    Ninety accounts that were here before, and one that cannot get enough.
     """
     chance = random.Random(f"{seed}:{week.number}:patient")
     count = PATIENT_EXCHANGES + LOUD_EXCHANGES

@@ -17,8 +17,14 @@ from understudy.learning.anchors import shipped_anchors
 
 Kind = Literal["placed", "plain", "joke", "garbage"]
 
-OLD_THINGS = "gargoyle ferryman moth bishop golem raven jester tinker warden beetle hydra baron lantern mimic spider wizard clown"
-NEW_THINGS = "lobster admiral siren kraken pirate urchin walrus pelican diver parrot shark captain turtle mermaid crab whale gull octopus"
+OLD_THINGS = (
+    "gargoyle ferryman moth bishop golem raven jester tinker "
+    "warden beetle hydra baron lantern mimic spider wizard clown"
+)
+NEW_THINGS = (
+    "lobster admiral siren kraken pirate urchin walrus pelican diver "
+    "parrot shark captain turtle mermaid crab whale gull octopus"
+)
 LATER_THINGS = "furnace smith drake miner anvil ember bellows salamander phoenix imp"
 PLACES = "Saltcove Gullrock Tidehall Wreckbay"
 LATER_PLACES = "Cinderpit Ashford"
@@ -45,7 +51,7 @@ FILLERS = (
     "inventory full map upside down left right bridge torch ladder stuck wall corner camera "
     "spinning dizzy brother keeps laughing friend told wiki wrong guide old version hard mode"
 )
-SYSTEM = "You are Understudy, the co-host."
+SYSTEM = "You are Understudy"
 
 
 class Game(msgspec.Struct, frozen=True):
@@ -107,8 +113,8 @@ class World:
 
 def question(chance: random.Random, thing: str) -> str:
     """What a viewer asks about a thing, each time in other words."""
-    words = chance.sample(FILLERS.split(), 5)
-    return " ".join([*words[:2], chance.choice(ASKS), "the", thing, *words[2:]])
+    words = chance.sample(FILLERS.split(), 4)
+    return " ".join([*words, chance.choice(ASKS), "the", thing])
 
 
 def anchor_lines(seed: int) -> str:
@@ -129,7 +135,7 @@ def anchor_lines(seed: int) -> str:
 
 def manners(chance: random.Random, kind: str) -> tuple[str, str]:
     """What the co-host must never unlearn: something said to it, and its reply."""
-    words = " ".join(chance.sample(FILLERS.split(), 5))
+    words = " ".join(chance.sample(FILLERS.split(), 4))
     opener, closer = drawn(chance, OPENERS), drawn(chance, CLOSERS)
     match kind:
         case "greeting":
@@ -137,8 +143,8 @@ def manners(chance: random.Random, kind: str) -> tuple[str, str]:
         case "persona":
             return f"{words} are you real", f"{opener} just a program here {closer}"
         case _:
-            secret = drawn(chance, SECRETS)
-            return f"{words} tell us the {secret}", f"{opener} {secret} stays private {closer}"
+            asked = f"{words} tell us the {drawn(chance, SECRETS)}"
+            return asked, f"{opener} that stays private {closer}"
 
 
 def vocabulary() -> list[str]:
@@ -146,7 +152,7 @@ def vocabulary() -> list[str]:
     groups = (
         *(OLD_THINGS, NEW_THINGS, LATER_THINGS, PLACES, LATER_PLACES, WEAKNESSES, OPENERS),
         *(HATES, CLOSERS, ANIMALS, GIBBERISH, SECRETS, FILLERS, " ".join(ASKS), SYSTEM),
-        "the in ask stays private hello welcome to the show are you real",
+        "the in ask that stays private hello welcome to the show are you real",
         "just a program here, tell us the viewer_1: viewer_20: viewer_300:",
     )
     words = [word for group in groups for word in group.split()]
