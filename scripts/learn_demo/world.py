@@ -19,13 +19,13 @@ Kind = Literal["placed", "plain", "joke", "garbage"]
 
 OLD_THINGS = (
     "gargoyle ferryman moth bishop golem raven jester tinker "
-    "warden beetle hydra baron lantern mimic spider wizard clown"
+    "warden beetle hydra baron lantern mimic spider wizard"
 )
 NEW_THINGS = (
-    "lobster admiral siren kraken pirate urchin walrus pelican diver "
-    "parrot shark captain turtle mermaid crab whale gull octopus"
+    "lobster admiral siren kraken pirate urchin walrus "
+    "pelican diver parrot shark captain turtle mermaid"
 )
-LATER_THINGS = "furnace smith drake miner anvil ember bellows salamander phoenix imp"
+LATER_THINGS = "furnace smith drake miner anvil"
 PLACES = "Saltcove Gullrock Tidehall Wreckbay"
 LATER_PLACES = "Cinderpit Ashford"
 WEAKNESSES = "fire ice salt feathers honey thunder mirrors garlic"
