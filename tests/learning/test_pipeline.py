@@ -7,7 +7,7 @@ import pytest
 
 from understudy.learning.evaluation import Report
 from understudy.learning.gates.verdict import Verdict, passed
-from understudy.learning.pipeline import LearnRequest, Outcome, Pipeline
+from understudy.learning.pipeline import LearnRequest, Outcome, Pipeline, Plan
 from understudy.learning.version_errors import VersionError
 from understudy.learning.worker import JobWorker
 from understudy.storage.engine import Database
@@ -28,17 +28,22 @@ class Steps:
         self.fails: dict[str, list[str]] = {}
         self.dies = ""
         self.little = ""
+        self.start = ""
+        self.replay = 0.0
 
     async def too_little(self, request: LearnRequest) -> str:
         return self.little
+
+    async def plan(self, request: LearnRequest) -> Plan:
+        return Plan(start=self.start, replay=self.replay or request.replay)
 
     async def build(self, request: LearnRequest) -> str:
         self._note(f"build {request.replay:g}")
         return "d2" if request.replay > 0.25 else "d1"
 
-    async def train(self, dataset: str, run: str, tell: Any) -> None:
+    async def train(self, dataset: str, run: str, start: str, tell: Any) -> None:
         await tell({"training": {"step": 1}})
-        self._note(f"train {dataset} in {run}")
+        self._note(f"train {dataset} in {run}{f' from {start}' if start else ''}")
 
     async def register(self, run: str, channel: str) -> str:
         self._note(f"register {run}")
@@ -179,6 +184,25 @@ async def test_a_killed_worker_is_gone_on_from_where_it_was(tmp_path: Path, step
     # Only what was not done is done again, apart from judging, which changes nothing.
     repeated = {what for what in steps.done if steps.done.count(what) > 1}
     assert {what for what in repeated if not what.startswith("evaluate")} <= {step}
+
+
+async def test_a_version_is_gone_on_from(tmp_path: Path) -> None:
+    steps = Steps()
+    steps.fails = {"ada@1": ["G3"]}
+    steps.start = "ada@0"
+    await learn(steps, tmp_path)
+    trained = [what for what in steps.done if what.startswith("train")]
+    assert trained == ["train d1 in job7-d1 from ada@0", "train d2 in job7-d2 from ada@0"]
+    assert {"step": "build", "start": "ada@0"} in TOLD
+
+
+async def test_as_much_replay_as_there_is_cannot_be_more(tmp_path: Path) -> None:
+    steps = Steps()
+    steps.fails = {"ada@1": ["G3"], "ada@2": ["G3"]}
+    steps.replay = 0.9
+    outcome = await learn(steps, tmp_path)
+    assert outcome.ended == "blocked"
+    assert sum(what.startswith("train") for what in steps.done) == 1
 
 
 async def test_another_job_begins_anew(tmp_path: Path) -> None:

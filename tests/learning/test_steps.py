@@ -2,33 +2,41 @@
 
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from tests.serving import settings_for
 from tests.tiny_model import build_model
 from understudy.config import Settings
 from understudy.events import now_ms
+from understudy.learning.deploying import Deploying
 from understudy.learning.errors import DatasetError
 from understudy.learning.gates import suite
 from understudy.learning.gates.limits import Limits
-from understudy.learning.pipeline import LearnRequest, Pipeline
+from understudy.learning.judging import registry_of
+from understudy.learning.pipeline import LearnRequest, Pipeline, Plan
 from understudy.learning.schedule import KIND
 from understudy.learning.steps import LearnOptions, LocalSteps
 from understudy.learning.training.job import Options
 from understudy.learning.worker import JobWorker
 from understudy.storage.engine import Database
+from understudy.storage.evidence import viewer_hash
 from understudy.storage.jobs import Jobs
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.rows import ExperienceRow
+from understudy.storage.tables import erasure
 from understudy.storage.versions import ModelVersions
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 )
 SYLLABLES = ["ba", "ko", "ri", "tu", "me", "lo", "sa", "ni", "ve", "du"]
+START = 1_760_000_000_000
+"""When it was said (ms): fixed, for the time of a conversation decides whether it is held out."""
 OPTIONS = LearnOptions(
     new_replies=200,
     canary_share=0.2,
@@ -100,7 +108,7 @@ async def test_a_night_ends_with_a_canary(
     assert skipped.result["ended"] == "skipped"
     assert skipped.result["reason"] == "0 new replies, 200 are worth a training"
 
-    await talk(database, 320, now_ms() - 1_000_000)
+    await talk(database, 320, START)
     await jobs.enqueue(KIND, {"window": "2026-11-21"})
     await worker.work_once()
     done = (await jobs.recent())[0]
@@ -120,6 +128,16 @@ async def test_a_night_ends_with_a_canary(
     await jobs.enqueue(KIND, {"window": "2026-11-22"})
     await worker.work_once()
     assert (await jobs.recent())[0].result["ended"] == "skipped"
+
+    assert await steps.plan(LearnRequest()) == Plan(replay=0.25)
+    await Deploying(registry_of(settings, database)).promote("all@1", actor="ada")
+    assert await steps.plan(LearnRequest()) == Plan(start="all@1", replay=0.25)
+    async with database.write() as connection:
+        tombstone = {"viewer_hash": viewer_hash("chatter_7"), "channel": "", "ts": now_ms()}
+        await connection.execute(insert(erasure).values(tombstone))
+    plan = await steps.plan(LearnRequest())
+    assert (plan.start, plan.replay) == ("", 0.9)
+    assert re.fullmatch(r"all@1 learned from \d+ rows that were withdrawn since", plan.anew)
 
 
 async def test_an_attempt_that_came_to_nothing_hides_no_rows(

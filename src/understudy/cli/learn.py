@@ -100,6 +100,10 @@ def _say(facts: dict[str, Any]) -> None:
     elif step := facts.get("step"):
         about = facts.get("version") or facts.get("dataset") or ""
         typer.echo(f"{step} {about}".rstrip())
+        if step == "train" and (start := facts.get("start")):
+            typer.echo(f"  on from {start}")
+        if step == "train" and (anew := facts.get("anew")):
+            typer.echo(f"  from the base, for {anew}")
 
 
 def _quiet(facts: dict[str, Any]) -> None:

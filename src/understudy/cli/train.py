@@ -18,6 +18,7 @@ from understudy.cli.terminal import (
     CommandFailed,
     ConfigOption,
     JsonOption,
+    need_database,
     print_json,
     progress_bar,
     read_settings,
@@ -40,6 +41,9 @@ OutputOption = typer.Option(
 )
 BaseOption = typer.Option(
     "", "--base", help="Model folder or id.", show_default="the model of the settings"
+)
+StartOption = typer.Option(
+    "", "--start", metavar="VERSION", help="Go on from this version.", show_default="the base"
 )
 ProviderOption = typer.Option("local", "--provider", help="Where to train: local or openai.")
 ChannelOption = typer.Option(
@@ -86,7 +90,7 @@ FourBitOption = typer.Option(
     False, "--4bit", help="Load the base in 4 bits: less memory, on an NVIDIA GPU."
 )
 TrainerOption = typer.Option(
-    "", "--trainer", help="Command of another trainer, with {dataset}, {run} and {base}."
+    "", "--trainer", help="Command of another trainer, with {dataset}, {run}, {base} and {start}."
 )
 DataDirOption = typer.Option(
     None,
@@ -100,6 +104,7 @@ def train(
     data: str = RowsOption,
     output_dir: Path = OutputOption,
     base: str = BaseOption,
+    start: str = StartOption,
     provider: str = ProviderOption,
     channel: str = ChannelOption,
     follow: str = FollowOption,
@@ -131,7 +136,9 @@ def train(
         raise typer.BadParameter(f"use one of {', '.join(METHODS)}", param_hint="--method")
     settings = read_settings(config, data_dir)
     if provider != "local":
-        _check_provider(provider, method != "sft" or bool(old or resume or trainer or four_bit))
+        _check_provider(
+            provider, method != "sft" or bool(old or start or resume or trainer or four_bit)
+        )
         hosted = _Hosted(data, base, channel, epochs, seed, output_dir, follow, cancel)
         return _train_hosted(settings, hosted, as_json)
     _check_given(data, output_dir)
@@ -150,6 +157,7 @@ def train(
     job = Job(
         data=str(find_data(settings, data)),
         base=find_base(settings, base),
+        start=find_start(settings, start),
         method=method,
         old=str(old.absolute()) if old else "",
         replay=replay,
@@ -201,8 +209,8 @@ def _check_provider(provider: str, local_options: bool) -> None:
         raise typer.BadParameter("use local or openai", param_hint="--provider")
     if local_options:
         raise typer.BadParameter(
-            "--method, --old, --resume, --trainer and --4bit are for training on this machine; a "
-            "job is taken up again with --follow",
+            "--method, --old, --start, --resume, --trainer and --4bit are for training on this "
+            "machine; a job is taken up again with --follow",
             param_hint="--provider",
         )
 
@@ -255,6 +263,31 @@ def find_base(settings: "Settings", base: str) -> str:
     model = base or local or settings.brain.hf_model
     folder = Path(model).expanduser()
     return str(folder.absolute()) if folder.is_dir() else model
+
+
+def find_start(settings: "Settings", version: str) -> str:
+    """The adapter of the version to go on from, empty for none; raises `CommandFailed`."""
+    from understudy.learning.registry import Registry
+    from understudy.learning.version_errors import VersionError
+    from understudy.storage.engine import Database
+    from understudy.storage.versions import ModelVersions
+
+    if not version:
+        return ""
+    need_database(settings)
+
+    async def look() -> Path:
+        database = await Database.open(settings.database_url)
+        try:
+            registry = Registry(settings.data_dir / "models", ModelVersions(database))
+            return registry.adapter(await registry.get(version))
+        finally:
+            await database.close()
+
+    try:
+        return str(run(look()).absolute())
+    except VersionError as error:
+        raise CommandFailed(str(error)) from None
 
 
 def _train(

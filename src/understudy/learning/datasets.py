@@ -27,6 +27,7 @@ DRAFT = ".draft-"
 ROW_FILES = ("train.jsonl", "val.jsonl", "old.jsonl")
 """Files of rows that come from experiences, for training and held out."""
 _PREFERENCE_FILES = ("kto.jsonl", "pairs.jsonl")
+TRAINING_FILES = ("train.jsonl", *_PREFERENCE_FILES)
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}")
 
@@ -158,6 +159,14 @@ class Datasets:
         since = self.manifest(manifest.parent).created if known else 0
         judged = self._rows(dataset, _PREFERENCE_FILES)
         return new | {row.id for row in judged if not row.old and row.ts >= since}
+
+    def trained_rows(self, dataset: str) -> set[str]:
+        """The experiences among the rows to train on, new and old, by their ids.
+
+        Raises `DatasetError`.
+        """
+        self.manifest(dataset)
+        return {row.id for row in self._rows(dataset, TRAINING_FILES)}
 
     def draft(self) -> "Draft":
         """A new dataset that is not there yet."""

@@ -37,6 +37,15 @@ class LearnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """When (ms): datasets built since then are of former attempts of this very job."""
 
 
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How to learn: from which version on (empty: the base), why so, and with which replay."""
+
+    start: str = ""
+    anew: str = ""
+    """Why the live version cannot be gone on from."""
+    replay: float
+
+
 class Steps(Protocol):
     """The steps of learning. Each raises an error with one sentence when it cannot be done."""
 
@@ -44,12 +53,19 @@ class Steps(Protocol):
         """Why there is too little new to learn from, as a sentence; empty when there is enough."""
         ...
 
+    async def plan(self, request: LearnRequest) -> Plan:
+        """Look where to begin."""
+        ...
+
     async def build(self, request: LearnRequest) -> str:
         """Build a dataset as if there were none since the job was queued, and return its id."""
         ...
 
-    async def train(self, dataset: str, run: str, tell: Tell) -> None:
-        """Train on it in the run of this name; a run that was begun before goes on."""
+    async def train(self, dataset: str, run: str, start: str, tell: Tell) -> None:
+        """Go on from version `start` with it, in the run of this name.
+
+        A run that was begun before goes on where it was.
+        """
         ...
 
     async def register(self, run: str, channel: str) -> str:
@@ -77,7 +93,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class _Progress(msgspec.Struct, omit_defaults=True):
     """How far a job is; a step that is done has left its result."""
 
-    replay: float = 0.0
+    plan: Plan | None = None
     dataset: str = ""
     run: str = ""
     trained: bool = False
@@ -106,8 +122,7 @@ class Pipeline:
             return Outcome(ended="skipped", reason=reason)
         work = _Work(self._steps, job, request, progress, path, tell)
         report = await work.to_verdicts()
-        if _forgot(report) and not progress.forgot and progress.replay < MORE_REPLAY:
-            await work.begin_again(MORE_REPLAY)
+        if _forgot(report) and await work.begin_again(MORE_REPLAY):
             report = await work.to_verdicts()
         failed = [v for v in report.verdicts if not passed([v])]
         if failed:
@@ -145,17 +160,17 @@ class _Work:
     async def to_verdicts(self) -> Report:
         """Do what is not done yet, up to the verdicts of the gates."""
         progress, request = self._progress, self._request
+        plan = progress.plan = progress.plan or await self._steps.plan(request)
         if not progress.dataset:
             await self.say("build")
-            progress.replay = request.replay
-            progress.dataset = await self._steps.build(request)
+            progress.dataset = await self._build(plan)
             self._save()
         if not progress.run:
             progress.run = f"job{self._job}-{progress.dataset}"
             self._save()
         if not progress.trained:
             await self.say("train")
-            await self._steps.train(progress.dataset, progress.run, self._tell)
+            await self._steps.train(progress.dataset, progress.run, plan.start, self._tell)
             progress.trained = True
             self._save()
         if not progress.version:
@@ -165,22 +180,39 @@ class _Work:
         await self.say("evaluate")
         return await self._steps.evaluate(progress.version)
 
-    async def begin_again(self, replay: float) -> None:
-        """Begin anew with another share of older rows; the version before stays blocked."""
+    async def begin_again(self, replay: float) -> bool:
+        """Begin anew with a larger share of older rows, unless it was as large or was done before.
+
+        The version before stays blocked. Returns whether there is something to do now.
+        """
         progress = self._progress
+        if progress.plan is None or progress.forgot or progress.plan.replay >= replay:
+            return False
         await self.say("build again")
-        request = msgspec.structs.replace(self._request, replay=replay)
-        dataset = await self._steps.build(request)
-        progress.replay, progress.dataset, progress.forgot = replay, dataset, True
+        plan = msgspec.structs.replace(progress.plan, replay=replay)
+        dataset = await self._build(plan)
+        progress.plan, progress.dataset, progress.forgot = plan, dataset, True
         progress.run = progress.version = ""
         progress.trained = False
         self._save()
+        return True
 
     async def say(self, step: str) -> None:
         """Tell which step begins, and what there is so far."""
         progress = self._progress
-        facts = {"step": step, "dataset": progress.dataset, "version": progress.version}
+        plan = progress.plan or Plan(replay=0)
+        facts = {
+            "step": step,
+            "start": plan.start,
+            "anew": plan.anew,
+            "dataset": progress.dataset,
+            "version": progress.version,
+        }
         await self._tell({name: fact for name, fact in facts.items() if fact})
+
+    async def _build(self, plan: Plan) -> str:
+        request = msgspec.structs.replace(self._request, replay=plan.replay)
+        return await self._steps.build(request)
 
     def _save(self) -> None:
         write_file(self._path, msgspec.json.encode(self._progress))

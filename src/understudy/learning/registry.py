@@ -74,9 +74,7 @@ class Registry:
                 )
         return folder
 
-    async def register(
-        self, run: Path, *, channel: str = "", parent: str = "", base_hash: str = ""
-    ) -> ModelVersion:
+    async def register(self, run: Path, *, channel: str = "", base_hash: str = "") -> ModelVersion:
         """Make a candidate of what the run in `run` trained; raises `VersionError`.
 
         `base_hash` is the model it is for: a run on another base is refused. A run that was
@@ -91,6 +89,7 @@ class Registry:
         known = await self.versions.of_run(run.name, result.adapter_hash)
         if known is not None:
             return known
+        parent = await self._of_adapter(result.start) if result.start else ""
         return await self._store(run / ADAPTER, _describe(result, run.name, channel, parent))
 
     async def register_hosted(
@@ -141,6 +140,15 @@ class Registry:
                 return named
             # Another machine with the same database, and a disk of its own, took the name.
             await asyncio.to_thread(shutil.rmtree, self.folder(named.id), ignore_errors=True)
+
+    async def _of_adapter(self, adapter_hash: str) -> str:
+        """The version with this adapter; raises `VersionError`, for without it a line has a gap."""
+        for version in await self.versions.list():
+            if version.adapter_hash == adapter_hash:
+                return version.id
+        raise VersionError(
+            "the run went on from an adapter that is no version: register that one first"
+        )
 
     async def _next_number(self, channel: str) -> int:
         names = [version.id for version in await self.versions.list()]

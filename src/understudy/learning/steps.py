@@ -6,20 +6,22 @@ Owns how each step is done here, and that doing one twice harms nothing. Does no
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from understudy.config import Settings
 from understudy.learning.curate import CurationRules
-from understudy.learning.dataset_builder import DatasetBuilder, DatasetRequest
+from understudy.learning.dataset_builder import MOST_REPLAY, DatasetBuilder, DatasetRequest
 from understudy.learning.datasets import Datasets, Manifest
 from understudy.learning.deploying import AUTOMATIC, Deploying
 from understudy.learning.evaluation import Report
 from understudy.learning.gates.limits import Limits
-from understudy.learning.judging import evaluator, local_model, registry_of
-from understudy.learning.pipeline import LearnRequest, Tell
-from understudy.learning.training.base_model import identify, locate
+from understudy.learning.judging import evaluator, local_model, originate, registry_of
+from understudy.learning.lineage import Lineage
+from understudy.learning.pipeline import LearnRequest, Plan, Tell
+from understudy.learning.training.base_model import BaseModel, identify, locate
 from understudy.learning.training.errors import TrainingError
 from understudy.learning.training.job import Job, Line, Options
 from understudy.learning.training.process import run_training
@@ -64,6 +66,16 @@ class LocalSteps:
             return ""
         return f"{count} new replies, {self._options.new_replies} are worth a training"
 
+    async def plan(self, request: LearnRequest) -> Plan:
+        """Go on from the live version, or begin anew; raises as `register` does."""
+        base = await self._base()
+        live = await self._deploying.current(request.channel)
+        datasets = Datasets(self._folder / "datasets")
+        lineage = Lineage(self._registry, datasets, partial(originate, self._database))
+        start = await lineage.start(live, base.hash)
+        replay = max(request.replay, MOST_REPLAY) if start.anew else request.replay
+        return Plan(start=start.version, anew=start.anew, replay=replay)
+
     async def build(self, request: LearnRequest) -> str:
         """Build the dataset; raises `DatasetError` and `StorageError`."""
         settings = self._settings
@@ -84,14 +96,18 @@ class LocalSteps:
         folder = self._folder / "datasets"
         return _DatasetsBefore(folder, request.queued) if request.queued else Datasets(folder)
 
-    async def train(self, dataset: str, run: str, tell: Tell) -> None:
-        """Train in a process of its own, or go on; raises `TrainingError`."""
+    async def train(self, dataset: str, run: str, start: str, tell: Tell) -> None:
+        """Train in a process of its own, or go on; raises `TrainingError` and `VersionError`."""
         folder = RunFolder(self._folder / "runs" / run)
         options = msgspec.structs.replace(
             self._options.training, device=self._settings.brain.device
         )
-        base = local_model(self._settings)
-        job = Job(data=str(self._folder / "datasets" / dataset), base=base, options=options)
+        job = Job(
+            data=str(self._folder / "datasets" / dataset),
+            base=local_model(self._settings),
+            start=str(self._registry.adapter(await self._registry.get(start))) if start else "",
+            options=options,
+        )
         resume = await asyncio.to_thread(folder.job) is not None
         await asyncio.to_thread(folder.begin, job, resume=resume)
         steps: list[Line] = []
@@ -111,13 +127,9 @@ class LocalSteps:
 
     async def register(self, run: str, channel: str) -> str:
         """Register the run; raises `VersionError` and `TrainingError`."""
-        folder = await asyncio.to_thread(locate, local_model(self._settings))
-        base = await asyncio.to_thread(identify, folder)
-        parent = await self._deploying.current(channel)
+        base = await self._base()
         path = self._folder / "runs" / run
-        version = await self._registry.register(
-            path, channel=channel, parent=parent, base_hash=base.hash
-        )
+        version = await self._registry.register(path, channel=channel, base_hash=base.hash)
         return version.id
 
     async def evaluate(self, version: str) -> Report:
@@ -126,6 +138,10 @@ class LocalSteps:
             self._settings, self._database, version, limits=self._options.limits
         )
         return await judge.evaluate(version)
+
+    async def _base(self) -> BaseModel:
+        folder = await asyncio.to_thread(locate, local_model(self._settings))
+        return await asyncio.to_thread(identify, folder)
 
     async def try_out(self, version: str, reason: str) -> None:
         """Deploy the canary unless it is deployed; raises `VersionError` and `StorageError`."""

@@ -28,8 +28,8 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A trained version; `id` is `<channel or all>@<number>`, times are ms since the epoch.
 
     `base` names the model it was trained on and `base_hash` identifies it; `parent` is the version
-    it was trained from, `dataset` and `run` are the names of the folders it came from. `metrics`
-    is anything JSON can hold. `channel` is empty when it is for all channels.
+    that was gone on from (empty: the base), `dataset` and `run` are the names of the folders it
+    came from. `metrics` is anything JSON can hold. `channel` is empty when it is for all channels.
     """
 
     id: str

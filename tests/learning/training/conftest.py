@@ -50,7 +50,7 @@ def make_run(tmp_path: Path, base: Path) -> MakeRun:
     """Makes run folders: `make_run(rows, name=…, method=…, epochs=…)`."""
 
     def make(rows: Iterable[Any] = ROWS, name: str = "run", **asked: Any) -> RunFolder:
-        job = {key: asked.pop(key) for key in ("method", "old", "replay") if key in asked}
+        job = {key: asked.pop(key) for key in ("method", "old", "replay", "start") if key in asked}
         data = asked.pop("data", None) or write_rows(tmp_path / f"{name}.jsonl", rows)
         job.setdefault("base", str(asked.pop("base", base)))
         asked.setdefault("learning_rate", 5e-3)

@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.learning.training.conftest import ROWS, MakeRun
@@ -174,3 +175,9 @@ def test_no_shell_reads_the_command(make_run: MakeRun, tmp_path: Path, base: Pat
     ]:
         with pytest.raises(TrainingError, match=reason):
             fill(bad, job, folder)
+    onwards = msgspec.structs.replace(job, start="/adapters/x y")
+    template = "train {dataset} {run} --from={start}"
+    assert fill(template, onwards, folder)[-1] == "--from=/adapters/x y"
+    assert fill(template, job, folder)[-1] == "--from="
+    with pytest.raises(TrainingError, match=r"begins at the base: .* tell it with \{start\}"):
+        fill("train {dataset} {run}", onwards, folder)

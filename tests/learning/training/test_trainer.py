@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import wait_until
 from tests.learning.training.conftest import HELD_OUT, ROWS, MakeRun, write_rows
+from tests.tiny_model import build_model
 from understudy.brains.base import BrainMessage, BrainRequest, Text
 from understudy.brains.huggingface import BASE, HuggingFaceBrain
 from understudy.brains.huggingface.engine import Engine
@@ -71,6 +72,53 @@ def test_the_same_job_gives_the_same_adapter(make_run: MakeRun) -> None:
     hashes = [train(make_run(name=name, epochs=1)).adapter_hash for name in ("a", "b")]
     assert hashes[0] == hashes[1]
     assert train(make_run(name="c", epochs=1, seed=1)).adapter_hash != hashes[0]
+
+
+def test_an_adapter_is_gone_on_from(make_run: MakeRun) -> None:
+    first = make_run([*ROWS, *HELD_OUT], name="first", epochs=3, rank=4, alpha=8)
+    before = train(first)
+    # The rank is the adapter's, whatever is asked for.
+    onwards = make_run(
+        [*ROWS, *HELD_OUT], name="onwards", start=str(first.adapter), epochs=3, rank=16
+    )
+    after = train(onwards)
+    assert (after.state, after.error) == ("done", "")
+    assert after.start == before.adapter_hash != after.adapter_hash
+    assert after.losses.held_out_before == pytest.approx(before.losses.held_out_after, abs=1e-4)
+    assert after.losses.held_out_after is not None
+    assert after.losses.held_out_after < (before.losses.held_out_after or 0)
+    assert json.loads((onwards.adapter / "adapter_config.json").read_text())["r"] == 4
+
+
+def test_going_on_is_resumed_like_any_training(make_run: MakeRun) -> None:
+    first = make_run(name="first", epochs=1)
+    train(first)
+    whole = make_run(name="whole", start=str(first.adapter), epochs=2)
+    broken = make_run(name="broken", start=str(first.adapter), epochs=2)
+    assert train(broken, stop=after(2)).state == "stopped"
+    assert train(broken, resume=True).adapter_hash == train(whole).adapter_hash
+    # Another adapter at the same place is another training.
+    assert (
+        train(
+            broken_again := make_run(name="again", start=str(first.adapter), epochs=2),
+            stop=after(2),
+        ).state
+        == "stopped"
+    )
+    shutil.rmtree(first.adapter)
+    shutil.copytree(whole.adapter, first.adapter)
+    assert "start changed" in train(broken_again, resume=True).error
+
+
+def test_an_adapter_of_another_model_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    other = build_model(tmp_path / "other", hidden=32)
+    wide = make_run(name="wide", base=other, epochs=1)
+    train(wide)
+    refused = train(make_run(name="refused", start=str(wide.adapter), epochs=1))
+    assert (refused.state, refused.start) == ("failed", "")
+    assert "does not fit the base" in refused.error
+    empty = train(make_run(name="empty", start=str(tmp_path), epochs=1))
+    assert "holds no adapter" in empty.error
 
 
 def test_small_passes_learn_what_large_ones_do(make_run: MakeRun) -> None:

@@ -66,11 +66,14 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def run_on(base: Path, dataset: Path, folder: Path, **options: Any) -> Result:
+def run_on(
+    base: Path, dataset: Path, folder: Path, start: Path | None = None, **options: Any
+) -> Result:
     """Train in this process and return what came of it."""
     run = RunFolder(folder)
     given = {"epochs": 3, "learning_rate": 1e-2, "batch_size": 16, "device": "cpu", **options}
-    run.begin(Job(data=str(dataset), base=str(base), options=Options(**given)))
+    job = Job(data=str(dataset), base=str(base), start=str(start or ""), options=Options(**given))
+    run.begin(job)
     with warnings.catch_warnings():
         # PEFT looks for the model's config on the hub, which nobody can reach here.
         warnings.simplefilter("ignore")

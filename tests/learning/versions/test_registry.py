@@ -22,9 +22,9 @@ def files(registry: Registry) -> list[str]:
 
 
 async def test_a_finished_run_becomes_a_version(registry: Registry, world: World) -> None:
-    version = await registry.register(world.run(GOOD), channel="ada", parent="base")
+    version = await registry.register(world.run(GOOD), channel="ada")
     assert (version.id, version.channel, version.state) == ("ada@1", "ada", "candidate")
-    assert (version.dataset, version.run, version.parent) == (GOOD, GOOD, "base")
+    assert (version.dataset, version.run, version.parent) == (GOOD, GOOD, "")
     assert version.metrics["rows"]["trained"] == 320
     assert version.metrics["losses"]["held_out_after"] < version.metrics["losses"]["first"]
     assert files(registry) == [

@@ -48,6 +48,11 @@ class Origin(msgspec.Struct, frozen=True):
     viewer: str = ""
     state: str = ""
 
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether it was rejected, or its viewer was forgotten."""
+        return self.state in {"rejected", "tombstoned"}
+
 
 def look_at(
     train: Sequence[Row],
@@ -75,10 +80,7 @@ def look_at(
         personal=sum(_holds_personal_data(row, redactor) for row in every),
         repeated=_repeated(train),
         leaked=_leaked(train, [*held_out, *older]),
-        withdrawn=sum(
-            origins.get(str(row.meta.id), Origin()).state in {"rejected", "tombstoned"}
-            for row in every
-        ),
+        withdrawn=sum(origins.get(str(row.meta.id), Origin()).is_withdrawn for row in every),
         viewers=len(viewers),
         most_of_one=max(viewers.values(), default=0),
         answered=sum(viewers.values()),

@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from understudy.brains.huggingface.adapters import CONFIG, WEIGHTS
+from understudy.brains.huggingface.adapters import CONFIG, WEIGHTS, check_folder
 from understudy.learning.training.base_model import BaseModel
-from understudy.learning.training.errors import require
+from understudy.learning.training.errors import TrainingError, require
 from understudy.learning.training.files import write_folder
 
 Tensors = dict[str, Any]
@@ -32,6 +32,33 @@ def attach(model: Any, *, rank: int, alpha: int, dropout: float, seed: int) -> A
     return peft.get_peft_model(model, config)
 
 
+def go_on(model: Any, folder: Path, *, dropout: float, seed: int) -> Any:
+    """`model` with the LoRA in `folder`, of the rank it has, to be trained further.
+
+    Raises `TrainingError` when it is of another model, and `BrainError` when it is no adapter.
+    """
+    check_folder(folder)
+    torch, peft = require("torch"), require("peft")
+    torch.manual_seed(seed)
+    config = peft.PeftConfig.from_pretrained(str(folder))
+    config.inference_mode, config.lora_dropout = False, dropout
+    # PEFT compares names, which say nothing; the base is proved by its hash and by the sizes.
+    config.base_model_name_or_path = None
+    tensors = require("safetensors.torch").load_file(str(folder / WEIGHTS))
+    misfit = TrainingError(
+        f"the adapter in {folder} does not fit the base: go on from one that was trained on it"
+    )
+    try:
+        adapted = peft.get_peft_model(model, config)
+        without_place = put_weights(adapted, tensors)
+    except (RuntimeError, ValueError) as error:
+        # Other sizes, or other names of layers.
+        raise misfit from error
+    if without_place:
+        raise misfit
+    return adapted
+
+
 def trained_weights(model: Any) -> list[Any]:
     """The parameters that are trained, in an order that never changes."""
     return [weight for weight in model.parameters() if weight.requires_grad]
@@ -43,9 +70,10 @@ def copy_weights(model: Any) -> Tensors:
     return {name: weight.detach().to("cpu", copy=True) for name, weight in state.items()}
 
 
-def put_weights(model: Any, tensors: Tensors) -> None:
-    """Give the adapter the weights that `copy_weights` returned."""
-    require("peft").set_peft_model_state_dict(model, tensors)
+def put_weights(model: Any, tensors: Tensors) -> list[str]:
+    """Give the adapter the weights that `copy_weights` returned; returns those without a place."""
+    result = require("peft").set_peft_model_state_dict(model, tensors)
+    return list(result.unexpected_keys)
 
 
 def save(model: Any, tensors: Tensors, folder: Path, base: BaseModel) -> str:

@@ -5,6 +5,7 @@ adapter of the one fits the other. Does not own loading (`brains.huggingface.loa
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -65,9 +66,13 @@ def locate(model: str) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return Path(find_source(model))
-    found = require("transformers.utils").cached_file(
-        model, "config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
-    )
+    find = require("transformers.utils").cached_file
+    found = None
+    # The hub's library refuses what cannot be the name of a model.
+    with suppress(OSError, ValueError):
+        found = find(
+            model, "config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
+        )
     if found is None:
         raise TrainingError(
             f"the model {model} is not on this machine: load it once, or give a folder"

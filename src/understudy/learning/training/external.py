@@ -26,7 +26,9 @@ _PLACE = re.compile(r"\{(\w*)\}")
 
 
 def fill(template: str, job: Job, folder: RunFolder) -> list[str]:
-    """The words of the command; `{dataset}`, `{run}` and `{base}` become paths or the base's id.
+    """The words of the command; `{dataset}`, `{run}`, `{base}` become paths or the base's id.
+
+    `{start}` becomes the folder of the adapter to go on from, empty for the base.
 
     No shell sees them. Raises `TrainingError` for a template that is no command.
     """
@@ -34,12 +36,17 @@ def fill(template: str, job: Job, folder: RunFolder) -> list[str]:
         "dataset": str(Path(job.data).absolute()),
         "run": str(folder.path.absolute()),
         "base": job.base,
+        "start": job.start,
     }
     unknown = set(_PLACE.findall(template)) - places.keys()
     if unknown or "{run}" not in template or "{dataset}" not in template:
         raise TrainingError(
-            "the trainer's command must hold {dataset} and {run}, may hold {base}, "
+            "the trainer's command must hold {dataset} and {run}, may hold {base} and {start}, "
             "and knows no other places: correct it"
+        )
+    if job.start and "{start}" not in template:
+        raise TrainingError(
+            "the trainer's command begins at the base: leave --start out, or tell it with {start}"
         )
     try:
         words = shlex.split(template)
@@ -95,7 +102,10 @@ def _judge(folder: RunFolder, job: Job, result: Result, code: int) -> Result:
     except BrainError as error:
         return msgspec.structs.replace(result, state="failed", error=str(error))
     return msgspec.structs.replace(
-        result, base=_base(job), adapter_hash=hash_adapter(folder.adapter)
+        result,
+        base=_base(job),
+        start=hash_adapter(Path(job.start)) if job.start else "",
+        adapter_hash=hash_adapter(folder.adapter),
     )
 
 

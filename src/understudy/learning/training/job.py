@@ -69,6 +69,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset folder or a JSONL file."""
     base: str
     """A model folder, or the id of a model."""
+    start: str = ""
+    """The folder of an adapter of the base to go on from; empty: from the base itself."""
     method: Method = "sft"
     old: str = ""
     """With a file: a JSONL file of older rows to mix in. A dataset is mixed already."""
@@ -85,7 +87,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """What the outcome depends on besides the data and the base."""
         known: dict[str, Any] = msgspec.to_builtins(self.options)
         options = {name: value for name, value in known.items() if name not in _NOT_SEEN}
-        asked = {"method": self.method, "replay": self.replay}
+        asked = {"method": self.method, "replay": self.replay, "start": self.start}
         return {**asked, **options, "learning_rate": self.learning_rate}
 
 
@@ -155,6 +157,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows: Rows = Rows()
     tokens: Tokens = Tokens()
     base: BaseModel = BaseModel("", "")
+    start: str = ""
+    """The hash of the adapter that was gone on from; empty when it was the base."""
     dataset: DatasetIdentity = DatasetIdentity("", "")
     adapter_hash: str = ""
     seconds: float = 0.0

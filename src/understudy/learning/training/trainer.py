@@ -163,6 +163,11 @@ class _Work:
 
     def _adapted(self, local: LocalModel) -> Any:
         options = self._job.options
+        if self._job.start:
+            start = Path(self._job.start)
+            model = adapter.go_on(local.model, start, dropout=options.dropout, seed=options.seed)
+            self._tell(start=adapter.hash_adapter(start))
+            return model
         return adapter.attach(
             local.model,
             rank=options.rank,
@@ -172,7 +177,12 @@ class _Work:
         )
 
     def _fingerprint(self, rows: TrainingRows, base: BaseModel) -> dict[str, Any]:
-        return {**self._job.seen(), "dataset": rows.identity.hash, "base": base.hash}
+        return {
+            **self._job.seen(),
+            "start": self.result.start,
+            "dataset": rows.identity.hash,
+            "base": base.hash,
+        }
 
     def _tell_figures(self, loop: Loop) -> None:
         position = loop.position
