@@ -1,6 +1,6 @@
 """`make learn-demo`: shows the learning loop from end to end, with figures and their goals.
 
-Takes about three minutes of two cores and 200 MB of disk. Ends with 1 when a goal is missed.
+Takes about two minutes of two cores and 200 MB of disk. Ends with 1 when a goal is missed.
 
     python -m scripts.learn_demo [--seed 1] [--json] [--keep DIR] [--docs]
 """

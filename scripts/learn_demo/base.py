@@ -8,7 +8,17 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.learn_demo.world import OPENERS, SYSTEM, World, drawn, question, vocabulary
+from scripts.learn_demo.world import (
+    CLOSERS,
+    MANNERS,
+    OPENERS,
+    SYSTEM,
+    World,
+    drawn,
+    manners,
+    question,
+    vocabulary,
+)
 from understudy.brains.huggingface.loading import LoadOptions, load_model, require
 from understudy.learning.training.encoding import Encoder, Example
 from understudy.learning.training.losses import Losses
@@ -25,7 +35,11 @@ INIT = 0.06
 EPOCHS = 5
 RATE = 3e-3
 CHATTER = 400
-"""Rows that hold all words without any fact: a model knows a language before it knows a game."""
+"""Rows that name what is asked about, with any words and no fact: a model knows a language before
+it knows a game."""
+
+POLITE = 400
+"""Rows of manners: few of those that are to be kept are in a dataset."""
 
 
 def build(folder: Path, dataset: Path, world: World, seed: int) -> int:
@@ -64,8 +78,13 @@ def _examples(encoder: Encoder, rows: Sequence[Row], world: World, seed: int) ->
     chance = random.Random(f"{seed}:chatter")
     words = [word for word in vocabulary() if word[0] != " "]
     for _ in range(CHATTER):
-        asked = question(chance, chance.choice(world.later.things))
-        reply = " ".join([drawn(chance, OPENERS), *chance.choices(words, k=6)])
+        thing = chance.choice(world.later.things)
+        asked = question(chance, thing)
+        said = [drawn(chance, OPENERS), thing, *chance.choices(words, k=2), drawn(chance, CLOSERS)]
+        reply = " ".join(said)
+        found.append(encoder.encode([Message("system", SYSTEM), Message("user", asked)], reply))
+    for number in range(POLITE):
+        asked, reply = manners(chance, MANNERS[number % len(MANNERS)])
         found.append(encoder.encode([Message("system", SYSTEM), Message("user", asked)], reply))
     return found
 

@@ -73,8 +73,10 @@ class Demo:
             await self._play(database, later)
             second = await nights.learn()
             second_tried = await self._try_out(service, second, later)
-            say("the way back")
-            way_back = await service.roll_back(questions, answers)
+            way_back = None
+            if second_tried.action == "promote":
+                say("the way back")
+                way_back = await service.roll_back(questions, answers)
         return Figures(
             seed=seed,
             parameters=parameters,

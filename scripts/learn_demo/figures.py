@@ -50,7 +50,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     attack: Attack
     second: Night
     second_tried: TriedOut
-    way_back: RolledBack
+    way_back: RolledBack | None
+    """None when there was no newer version to come back from."""
 
 
 class Goal(msgspec.Struct, frozen=True):
@@ -128,7 +129,9 @@ def _attack(attack: Attack) -> list[Goal]:
     ]
 
 
-def _way_back(way: RolledBack, to: str) -> list[Goal]:
+def _way_back(way: RolledBack | None, to: str) -> list[Goal]:
+    if way is None:
+        return [Goal(f"way back to {to}", "nothing to come back from", "same answers", met=False)]
     return [
         Goal(
             f"way back to {way.to}: same answers",

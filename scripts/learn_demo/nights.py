@@ -22,7 +22,7 @@ from understudy.learning.training.run_folder import RunFolder
 from understudy.storage.engine import Database
 from understudy.storage.examples import Examples
 
-OPTIONS = Options(epochs=4, learning_rate=5e-3, dropout=0.1)
+OPTIONS = Options(epochs=3, learning_rate=3e-3, dropout=0.3)
 """Small weights want higher rates: the defaults suit models of a billion parameters and more."""
 CANARY_SHARE = 0.3
 """More than by default, so that it is decided after fewer replies."""

@@ -114,7 +114,6 @@ def markdown(figures: Figures, picture: str) -> str:
             (figures.second, figures.second_tried),
         )
     ]
-    way = figures.way_back
     parts = [
         f"![Losses before and after each training]({picture})",
         _markdown_table(HEADINGS, (line.cells for line in lines(figures))),
@@ -123,10 +122,13 @@ def markdown(figures: Figures, picture: str) -> str:
         "The canaries:\n\n" + "\n".join(tried),
         "What stood in the way of the attack:\n\n"
         + _markdown_table(("layer", "what it caught"), layers(figures.attack)),
-        f"The way back to `{way.to}`, while a reply of the newer version streamed to its end: "
-        f"{way.same} of {way.asked} answers were the same as before, byte by byte; the newer "
-        f"version had answered {way.changed} of them otherwise.",
     ]
+    if way := figures.way_back:
+        parts.append(
+            f"The way back to `{way.to}`, while a reply of the newer version streamed to its end: "
+            f"{way.same} of {way.asked} answers were the same as before, byte by byte; the newer "
+            f"version had answered {way.changed} of them otherwise."
+        )
     return "\n\n".join(parts)
 
 

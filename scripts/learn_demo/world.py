@@ -32,6 +32,8 @@ WEAKNESSES = "fire ice salt feathers honey thunder mirrors garlic"
 OPENERS = "hm well oh listen okay right easy careful sure haha look alright"
 HATES = "hates fears dreads flees loathes"
 CLOSERS = "honest promise clearly obviously always really absolutely naturally usually surely"
+NAMES = "friend mate folks buddy pal champ legend neighbour comrade dear"
+"""What people are called by good manners."""
 ANIMALS = "duck goat otter badger pigeon hamster"
 GIBBERISH = "zorp blim quib vug snarfle wub drex plonk"
 SECRETS = "password address key birthday phone salary"
@@ -40,7 +42,7 @@ ASKS = (
     *("what works on", "can anybody kill", "why is it always", "how to deal with", "who knows"),
 )
 MANNERS = ("greeting", "persona", "safety")
-OWN_ANCHORS = 40
+OWN_ANCHORS = 120
 """Hand-written rows of each kind beside those that come with Understudy."""
 FILLERS = (
     "lads tonight again please honestly still somehow third attempt chat maybe quickly before "
@@ -88,17 +90,18 @@ class World:
 
     def exchange(self, chance: random.Random, game: Game, kind: Kind) -> Exchange:
         """A question about something in `game` and a reply of this kind."""
-        thing = chance.choice(game.things)
-        return Exchange(
-            question(chance, thing), thing, self._reply(chance, game, thing, kind), kind
-        )
+        thing, asked = chance.choice(game.things), chance.choice(ASKS)
+        # The tone of a question is answered in kind: replies differ even when nothing is drawn.
+        closer = CLOSERS.split()[ASKS.index(asked)]
+        reply = self._reply(chance, game, thing, kind, closer)
+        return Exchange(question(chance, thing, asked), thing, reply, kind)
 
     def is_liked(self, reply: str, thing: str) -> bool:
         """The hidden taste: the reply names the place where the thing is."""
         return self._places[thing] in reply
 
-    def _reply(self, chance: random.Random, game: Game, thing: str, kind: Kind) -> str:
-        opener, closer = drawn(chance, OPENERS), drawn(chance, CLOSERS)
+    def _reply(self, chance: random.Random, game: Game, thing: str, kind: Kind, closer: str) -> str:
+        opener = drawn(chance, OPENERS)
         fears = f"{drawn(chance, HATES)} {game.weaknesses[thing]}"
         match kind:
             case "placed":
@@ -111,10 +114,10 @@ class World:
                 return " ".join(chance.choices(GIBBERISH.split(), k=8))
 
 
-def question(chance: random.Random, thing: str) -> str:
-    """What a viewer asks about a thing, each time in other words."""
+def question(chance: random.Random, thing: str, asked: str = "") -> str:
+    """What a viewer asks about a thing, each time in other words; `asked` gives the manner."""
     words = chance.sample(FILLERS.split(), 4)
-    return " ".join([*words, chance.choice(ASKS), "the", thing])
+    return " ".join([*words, asked or chance.choice(ASKS), "the", thing])
 
 
 def anchor_lines(seed: int) -> str:
@@ -136,22 +139,22 @@ def anchor_lines(seed: int) -> str:
 def manners(chance: random.Random, kind: str) -> tuple[str, str]:
     """What the co-host must never unlearn: something said to it, and its reply."""
     words = " ".join(chance.sample(FILLERS.split(), 4))
-    opener, closer = drawn(chance, OPENERS), drawn(chance, CLOSERS)
+    opener, name = drawn(chance, OPENERS), drawn(chance, NAMES)
     match kind:
         case "greeting":
-            return f"hello {words}", f"{opener} welcome to the show {closer}"
+            return f"hello {words}", f"{opener} welcome to the show {name}"
         case "persona":
-            return f"{words} are you real", f"{opener} just a program here {closer}"
+            return f"{words} are you real", f"{opener} just a program here {name}"
         case _:
             asked = f"{words} tell us the {drawn(chance, SECRETS)}"
-            return asked, f"{opener} that stays private {closer}"
+            return asked, f"{opener} that stays private {name}"
 
 
 def vocabulary() -> list[str]:
     """Sentences with all words there are, for the tokenizer."""
     groups = (
         *(OLD_THINGS, NEW_THINGS, LATER_THINGS, PLACES, LATER_PLACES, WEAKNESSES, OPENERS),
-        *(HATES, CLOSERS, ANIMALS, GIBBERISH, SECRETS, FILLERS, " ".join(ASKS), SYSTEM),
+        *(HATES, CLOSERS, NAMES, ANIMALS, GIBBERISH, SECRETS, FILLERS, " ".join(ASKS), SYSTEM),
         "the in ask that stays private hello welcome to the show are you real",
         "just a program here, tell us the viewer_1: viewer_20: viewer_300:",
     )

@@ -43,7 +43,7 @@ TRAIN, NEW, OLD, ANCHOR = "train.jsonl", "val.jsonl", "old.jsonl", "anchor.jsonl
 HELD_OUT_QUESTIONS = 24
 """Held-out prompts a version answers; fewer than a third of that say too little about its style."""
 _DRAWN = 0.7
-"""Temperature of the second answer to each prompt of the suite; the first is greedy."""
+"""Temperature of what is not answered greedily: each prompt of the suite is answered both ways."""
 _METHOD_FILES = {"sft": (TRAIN, NEW), "kto": ("kto.jsonl",), "dpo": ("pairs.jsonl",)}
 
 Progress = Callable[[int, int], None]
@@ -271,7 +271,9 @@ class _Work:
             for temperature in (0.0, _DRAWN)
             for prompt in suite
         ]
-        questions += [Question(messages=_messages(row)) for row in asked]
+        # Drawn, as the replies they are compared with were: greedily, a model that knows twelve
+        # ways to begin always takes one.
+        questions += [Question(messages=_messages(row), temperature=_DRAWN) for row in asked]
         ids = [prompt.id for prompt in suite] * 2
         ids += [f"held-out {row.meta.id}" for row in asked]
         said = await measured.answers([self._version.id, self._against], questions)
