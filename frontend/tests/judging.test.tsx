@@ -86,6 +86,16 @@ test("an empty note is not stored, and Escape closes the field", () => {
   expect(onJudge).not.toHaveBeenCalled();
 });
 
+test("a reply is marked as unsafe, and not so by pressing it again", () => {
+  show(ROW);
+  press("Mark as unsafe");
+  expect(onJudge).toHaveBeenLastCalledWith("t1", { kind: "safety", value: 1 });
+  show({ ...ROW, isUnsafe: true });
+  expect(button("Mark as unsafe").getAttribute("aria-pressed")).toBe("true");
+  press("Mark as unsafe");
+  expect(onJudge).toHaveBeenLastCalledWith("t1", { kind: "safety", value: 0 });
+});
+
 test("how far a judgement got is told", () => {
   show({ ...ROW, judged: { judgement: { kind: "edit", text: "x" }, state: "stored" } });
   expect(page.textContent).toContain("better reply stored");

@@ -94,6 +94,10 @@ describe("replies", () => {
     expect(replyOf(timeline)).toMatchObject({ thumb: -1, judged: { state: "stored" } });
     timeline.judge("t1", { judgement: { kind: "thumb", value: 1 }, state: "failed" });
     expect(replyOf(timeline).thumb).toBe(0);
+    timeline.judge("t1", { judgement: { kind: "safety", value: 1 }, state: "saving" });
+    expect(replyOf(timeline)).toMatchObject({ thumb: 0, isUnsafe: true });
+    timeline.judge("t1", { judgement: { kind: "safety", value: 1 }, state: "failed" });
+    expect(replyOf(timeline).isUnsafe).toBe(false);
   });
 });
 

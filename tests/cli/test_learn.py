@@ -21,11 +21,20 @@ def test_without_a_log_there_is_a_word_for_it(understudy: Understudy) -> None:
 
 def test_too_little_is_no_failure(settings: Settings, understudy: Understudy) -> None:
     store(settings, *stream(3))
+    assert "nothing was learned yet" in understudy("learn", "--list").stdout
     done = understudy("learn")
     assert done.exit_code == 0, done.stderr
     assert done.stdout == "nothing was done: 3 new replies, 300 are worth a training\n"
     said = msgspec.json.decode(understudy("learn", "--channel", "nobody", "--json").stdout)
     assert (said["ended"], said["version"]) == ("skipped", "")
+    newest, first = understudy("learn", "--list").stdout.splitlines()
+    assert newest.endswith(
+        "nobody           nothing was done: 0 new replies, 300 are worth a training"
+    )
+    assert first.endswith(
+        "all              nothing was done: 3 new replies, 300 are worth a training"
+    )
+    assert len(msgspec.json.decode(understudy("learn", "--list", "--json").stdout)) == 2
 
 
 def test_a_base_that_is_not_there_is_told(
@@ -36,6 +45,7 @@ def test_a_base_that_is_not_there_is_told(
     monkeypatch.setenv("UNDERSTUDY_BRAIN__HF_MODEL", "/nowhere/to/be/found")
     done = understudy("learn", "--json")
     assert "/nowhere/to/be/found" in one_line(done)
+    assert " failed: the model /nowhere/to/be/found is not " in understudy("learn", "--list").stdout
 
 
 def test_the_way_to_the_gates(

@@ -12,6 +12,7 @@ from understudy.config import Settings, load_settings
 from understudy.events import ChatMessage, Decision, Event, Moderation, Reply, StreamEvent
 from understudy.learning.audience import Audience
 from understudy.learning.feedback import Feedback, Judgement
+from understudy.learning.votes import VoteReader
 from understudy.mood.lexicon import Lexicon
 from understudy.storage.engine import Database
 from understudy.storage.experiences import Experiences
@@ -133,6 +134,19 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     await audience.close()
     await log.close()
     await database.close()
+
+
+async def test_a_broken_event_does_not_end_all_votes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.reply(10, "run_a", user="kim")
+    with monkeypatch.context() as broken:
+        broken.setattr(VoteReader, "read", lambda *_: 1 / 0)
+        await stage.chat(12, "kim", "!good")
+        await stage.heard()
+    assert "left out of votes and reactions" in caplog.text
+    await stage.chat(13, "kim", "!good")
+    assert await stage.votes("run_a") == [("kim", "viewer", 1.0, 1.0)]
 
 
 async def test_viewers_judge_the_reply_to_them_else_the_newest(stage: Stage) -> None:

@@ -13,6 +13,7 @@ from tests.serving import settings_for
 from tests.tiny_model import build_model
 from understudy.config import Settings
 from understudy.events import now_ms
+from understudy.learning.datasets import Datasets
 from understudy.learning.deploying import Deploying
 from understudy.learning.errors import DatasetError
 from understudy.learning.gates import suite
@@ -21,6 +22,7 @@ from understudy.learning.judging import registry_of
 from understudy.learning.pipeline import LearnRequest, Pipeline, Plan
 from understudy.learning.schedule import KIND
 from understudy.learning.steps import LearnOptions, LocalSteps
+from understudy.learning.training.errors import TrainingError
 from understudy.learning.training.job import Options
 from understudy.learning.worker import JobWorker
 from understudy.storage.engine import Database
@@ -138,6 +140,30 @@ async def test_a_night_ends_with_a_canary(
     plan = await steps.plan(LearnRequest())
     assert (plan.start, plan.replay) == ("", 0.9)
     assert re.fullmatch(r"all@1 learned from \d+ rows that were withdrawn since", plan.anew)
+
+
+async def test_what_a_failed_job_left_hides_no_rows(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await talk(database, 240, START)
+    steps = LocalSteps(settings, database, OPTIONS)
+    jobs = Jobs(database)
+    pipeline = Pipeline(steps, settings.data_dir / "learning" / "jobs")
+    worker = JobWorker(jobs, {KIND: pipeline.handle}, expected=(TrainingError,))
+
+    async def break_down(*_: object) -> None:
+        raise TrainingError("the disk is full")
+
+    monkeypatch.setattr(steps, "train", break_down)
+    await jobs.enqueue(KIND, {})
+    await worker.work_once()
+    (failed,) = await jobs.recent()
+    assert failed.result == {"error": "the disk is full"}
+    (first,) = Datasets(settings.data_dir / "learning" / "datasets").manifests()
+    assert await steps.too_little(LearnRequest()) == ""
+    folder = settings.data_dir / "learning" / "datasets"
+    second = folder / await steps.build(LearnRequest())
+    assert (folder / first.id / "train.jsonl").read_bytes() == (second / "train.jsonl").read_bytes()
 
 
 async def test_an_attempt_that_came_to_nothing_hides_no_rows(

@@ -16,7 +16,7 @@ PATIENT = {f"limits__per_{what}": 1e9 for what in ("address", "session", "token"
 SECRET = "a secret for tests that is long enough to sign with"
 
 
-def bearer(user: str = "ana", role: UserRole = "viewer", minutes: int = 5) -> dict[str, str]:
+def bearer(user: str = "ana", role: UserRole = "viewer", minutes: int = 60) -> dict[str, str]:
     """The header of a token for `user`."""
     return {"Authorization": f"Bearer {token(user, role, minutes)}"}
 

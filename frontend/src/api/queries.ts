@@ -159,8 +159,8 @@ export function useJudge() {
 }
 
 function sendJudgement(turn: string, judgement: Judgement): Promise<unknown> {
-  if (judgement.kind === "thumb" && judgement.value === 0) {
-    const query = new URLSearchParams({ experience: turn, kind: "thumb" });
+  if ("value" in judgement && judgement.value === 0) {
+    const query = new URLSearchParams({ experience: turn, kind: judgement.kind });
     return call("DELETE", `api/v1/feedback?${query}`);
   }
   return call("POST", "api/v1/feedback", { experience: turn, ...judgement });

@@ -29,11 +29,12 @@ export interface EventRow extends RowBase {
   decision: DecisionEvent | null;
 }
 
-/** What a moderator makes of a reply; a thumb of 0 takes the thumb back. */
+/** What a moderator makes of a reply; a value of 0 takes it back. */
 export type Judgement =
   | { kind: "thumb"; value: 1 | -1 | 0 }
   | { kind: "edit"; text: string }
-  | { kind: "note"; note: string };
+  | { kind: "note"; note: string }
+  | { kind: "safety"; value: 1 | 0 };
 
 /** The newest judgement of a reply from here, and how far it got on its way to the database. */
 export interface Judged {
@@ -59,6 +60,8 @@ export interface ReplyRow extends RowBase {
   error: string;
   /** The thumb that was given here. */
   thumb: 1 | -1 | 0;
+  /** Whether it was marked as unsafe here. */
+  isUnsafe: boolean;
   judged: Judged | null;
 }
 
@@ -92,6 +95,7 @@ export function emptyReply(turn: string, ts: number): ReplyRow {
     totalMs: 0,
     error: "",
     thumb: 0,
+    isUnsafe: false,
     judged: null,
   };
 }
@@ -136,9 +140,16 @@ export function moderationNotice(event: ModerationEvent): NoticeRow | null {
   return text === null ? null : { kind: "notice", key: `mod:${event.id}`, ts: event.ts, text };
 }
 
-/** The reply with a judgement; a thumb that could not be stored is not given. */
+/** The reply with a judgement; what could not be stored is not given. */
 export function judgeReply(row: ReplyRow, judged: Judged): ReplyRow {
   const { judgement, state } = judged;
-  if (judgement.kind !== "thumb") return { ...row, judged };
-  return { ...row, judged, thumb: state === "failed" ? 0 : judgement.value };
+  const isGiven = state !== "failed";
+  switch (judgement.kind) {
+    case "thumb":
+      return { ...row, judged, thumb: isGiven ? judgement.value : 0 };
+    case "safety":
+      return { ...row, judged, isUnsafe: isGiven && judgement.value === 1 };
+    default:
+      return { ...row, judged };
+  }
 }

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import typer
 
 from understudy.cli.terminal import (
@@ -17,11 +18,13 @@ from understudy.cli.terminal import (
     read_settings,
     run,
 )
+from understudy.events import format_ts
 
 if TYPE_CHECKING:
     from understudy.config import Settings
     from understudy.storage.jobs import Job
 
+_RECENT = 20
 _LOOK_SECONDS = 1.0
 """How often the job is looked at while another process has it."""
 
@@ -35,6 +38,7 @@ def learn(
     ),
     data: Path = DataOption,
     config: Path = ConfigOption,
+    recent: bool = typer.Option(False, "--list", help="Only list what the last nights came to."),
     as_json: bool = JsonOption,
 ) -> None:
     """Build a dataset, train on it, put the version through the gates and try it out.
@@ -43,6 +47,8 @@ def learn(
     """
     settings = read_settings(config, data)
     need_database(settings)
+    if recent:
+        return _show_recent(run(_recent(settings)), as_json)
     share = settings.learning.replay if replay is None else replay
     tell = _quiet if as_json else _say
     job = run(_learn(settings, {"channel": channel, "replay": share}, tell))
@@ -61,6 +67,40 @@ _ENDS = {
     "blocked": "version {version} is blocked: {reason}",
     "canary": "version {version} is tried out: {reason}",
 }
+
+
+async def _recent(settings: "Settings") -> "list[Job]":
+    from understudy.learning.schedule import KIND
+    from understudy.storage.engine import Database
+    from understudy.storage.jobs import Jobs
+
+    database = await Database.open(settings.database_url)
+    try:
+        return await Jobs(database).recent(KIND, limit=_RECENT)
+    finally:
+        await database.close()
+
+
+def _show_recent(jobs: "list[Job]", as_json: bool) -> None:
+    if as_json:
+        return print_json([msgspec.to_builtins(job) for job in jobs])
+    if not jobs:
+        typer.echo("nothing was learned yet: set learning.every, or call understudy learn")
+    for job in jobs:
+        typer.echo(f"{format_ts(job.created)} {job.args.get('channel') or 'all':<16} {_told(job)}")
+
+
+def _told(job: "Job") -> str:
+    """How a job stands, or what came of it."""
+    match job.state:
+        case "done":
+            return _ENDS[job.result["ended"]].format(**job.result)
+        case "failed":
+            return f"failed: {job.result['error']}"
+        case "running":
+            return f"under way: {(job.progress or {}).get('step', 'it begins')}"
+        case "queued":
+            return "waits for a process that learns"
 
 
 async def _learn(settings: "Settings", args: dict[str, Any], tell: Tell) -> "Job":

@@ -53,8 +53,19 @@ FollowOption = typer.Option(
     "", "--follow", metavar="JOB", help="With openai: go on following a job."
 )
 CancelOption = typer.Option("", "--cancel", metavar="JOB", help="With openai: end a job.")
+
+
+def _known_method(method: str) -> str:
+    if method not in METHODS:
+        raise typer.BadParameter(f"use one of {', '.join(METHODS)}")
+    return method
+
+
 MethodOption = typer.Option(
-    "sft", "--method", help="sft learns replies, kto from thumbs, dpo from pairs of replies."
+    "sft",
+    "--method",
+    callback=_known_method,
+    help="sft learns replies, kto from thumbs, dpo from pairs of replies.",
 )
 ReplayOption = typer.Option(
     0.25, "--replay", min=0, max=0.9, help="With --old: their share among all rows."
@@ -132,13 +143,9 @@ def train(
     """
     from understudy.learning.training.job import Job, Options
 
-    if method not in METHODS:
-        raise typer.BadParameter(f"use one of {', '.join(METHODS)}", param_hint="--method")
     settings = read_settings(config, data_dir)
     if provider != "local":
-        _check_provider(
-            provider, method != "sft" or bool(old or start or resume or trainer or four_bit)
-        )
+        _check_provider(provider, any([method != "sft", old, start, resume, trainer, four_bit]))
         hosted = _Hosted(data, base, channel, epochs, seed, output_dir, follow, cancel)
         return _train_hosted(settings, hosted, as_json)
     _check_given(data, output_dir)

@@ -134,10 +134,17 @@ class Audience:
                 return
             for number, event in enumerate(events):
                 if self._is_live(event.channel):
-                    await self._receive(event)
+                    await self._receive_or_tell(event)
                 if number % TURN_OF_LOOP == 0:
                     await asyncio.sleep(0)
             await self._settle()
+
+    async def _receive_or_tell(self, event: Event) -> None:
+        try:
+            await self._receive(event)
+        except Exception:
+            # One event must not end all votes and reactions of every channel.
+            logger.exception("event %s is left out of votes and reactions", event.id)
 
     def _is_waiting(self) -> bool:
         return any(channel.meter.due_at() is not None for channel in self._channels.values())

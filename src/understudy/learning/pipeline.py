@@ -102,6 +102,19 @@ class _Progress(msgspec.Struct, omit_defaults=True):
     """Whether a first version forgot too much, so that this is the second."""
 
 
+def unfinished(folder: Path) -> dict[int, str]:
+    """The datasets that have not become a version, by the number of the job they were built in.
+
+    `folder` is that of a `Pipeline`. Raises `VersionError`.
+    """
+    found: dict[int, str] = {}
+    for path in folder.glob("*.json"):
+        progress = _read(path)
+        if path.stem.isdecimal() and progress.dataset and not progress.version:
+            found[int(path.stem)] = progress.dataset
+    return found
+
+
 class Pipeline:
     """Carries out jobs; what is known of them lies in `folder`, a file for each."""
 

@@ -5,7 +5,7 @@ Owns how each step is done here, and that doing one twice harms nothing. Does no
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from understudy.learning.evaluation import Report
 from understudy.learning.gates.limits import Limits
 from understudy.learning.judging import evaluator, local_model, originate, registry_of
 from understudy.learning.lineage import Lineage
-from understudy.learning.pipeline import LearnRequest, Plan, Tell
+from understudy.learning.pipeline import LearnRequest, Plan, Tell, unfinished
 from understudy.learning.training.base_model import BaseModel, identify, locate
 from understudy.learning.training.errors import TrainingError
 from understudy.learning.training.job import Job, Line, Options
 from understudy.learning.training.process import run_training
 from understudy.learning.training.run_folder import RunFolder
 from understudy.storage.engine import Database
+from understudy.storage.jobs import Jobs
 from understudy.storage.outcomes import Outcomes
 
 _TELL_SECONDS = 1.0
@@ -55,10 +56,11 @@ class LocalSteps:
         self._folder = settings.data_dir / "learning"
         self._registry = registry_of(settings, database)
         self._deploying = Deploying(self._registry)
+        self._jobs = Jobs(database)
 
     async def too_little(self, request: LearnRequest) -> str:
         """Whether enough was said since the newest dataset; raises `DatasetError`."""
-        datasets = self._datasets(request)
+        datasets = await self._datasets(request)
         latest = await asyncio.to_thread(datasets.latest, request.channel, request.persona)
         since = latest.created if latest else 0
         count = await Outcomes(self._database).count(request.channel, request.persona, since)
@@ -86,15 +88,23 @@ class LocalSteps:
             blocked_words=tuple(settings.safety.blocked_words),
         )
         own_anchors = self._folder / "anchors.jsonl"
-        builder = DatasetBuilder(self._database, self._datasets(request), rules, own_anchors)
+        datasets = await self._datasets(request)
+        builder = DatasetBuilder(self._database, datasets, rules, own_anchors)
         asked = DatasetRequest(
             channel=request.channel, persona=request.persona, replay=request.replay
         )
         return (await builder.build(asked)).id
 
-    def _datasets(self, request: LearnRequest) -> Datasets:
-        folder = self._folder / "datasets"
-        return _DatasetsBefore(folder, request.queued) if request.queued else Datasets(folder)
+    async def _datasets(self, request: LearnRequest) -> Datasets:
+        """The datasets, without those of former attempts and of jobs that failed half-way."""
+        begun = await asyncio.to_thread(unfinished, self._folder / "jobs")
+        trained = {version.dataset for version in await self._registry.versions.list()}
+        hidden: set[str] = set()
+        for number, dataset in begun.items():
+            job = await self._jobs.get(number)
+            if dataset not in trained and (job is None or job.state == "failed"):
+                hidden.add(dataset)
+        return _DatasetsBefore(self._folder / "datasets", request.queued, hidden)
 
     async def train(self, dataset: str, run: str, start: str, tell: Tell) -> None:
         """Train in a process of its own, or go on; raises `TrainingError` and `VersionError`."""
@@ -153,15 +163,20 @@ class LocalSteps:
 
 
 class _DatasetsBefore(Datasets):
-    """The datasets of a folder as they were at a time (ms)."""
+    """The datasets of a folder as they were at a time (ms; 0: now), without `hidden` ones."""
 
-    def __init__(self, folder: Path, time: int) -> None:
+    def __init__(self, folder: Path, time: int, hidden: Collection[str]) -> None:
         super().__init__(folder)
         self._time = time
+        self._hidden = hidden
 
     def manifests(self) -> list[Manifest]:
         """Those that were built before then."""
-        return [manifest for manifest in super().manifests() if manifest.created < self._time]
+        return [
+            manifest
+            for manifest in super().manifests()
+            if manifest.id not in self._hidden and not 0 < self._time <= manifest.created
+        ]
 
 
 async def _tell_steps(steps: list[Line], tell: Tell) -> None:

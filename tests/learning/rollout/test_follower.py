@@ -10,7 +10,11 @@ from tests.waiting import until
 from understudy.learning.deploying import Deploying
 from understudy.learning.registry import Registry
 from understudy.learning.rollout.choice import VersionChoice
-from understudy.learning.rollout.follower import RETRY_SECONDS, DeploymentFollower
+from understudy.learning.rollout.follower import (
+    CHECK_SECONDS,
+    RETRY_SECONDS,
+    DeploymentFollower,
+)
 
 LINGER = 100.0
 
@@ -101,6 +105,28 @@ async def test_a_version_that_cannot_be_loaded_is_not_chosen_and_tried_again(
     await follower.look()
     assert choice.choose("ada", "bob") == "all@2"
     assert follower.problems == []
+
+
+async def test_a_server_that_began_anew_is_given_its_versions_again(
+    deploying: Deploying, follower: DeploymentFollower, served: Served, clock: Clock
+) -> None:
+    for version in ("all@1", "all@2"):
+        await deploying.promote(version, actor="o")
+    await follower.look()
+    served.loaded = ["base"]
+    clock.now += CHECK_SECONDS
+    await follower.look()
+    assert sorted(served.loaded) == ["all@1", "all@2", "base"]
+    # What cannot be loaded is not missed every few seconds.
+    served.loaded.remove("all@1")
+    served.broken = {"all@1"}
+    clock.now += CHECK_SECONDS
+    await follower.look()
+    assert [problem[:15] for problem in follower.problems] == ["version all@1 d"]
+    served.broken = set()
+    clock.now += CHECK_SECONDS
+    await follower.look()
+    assert "all@1" not in served.loaded
 
 
 async def test_one_channel_does_not_hold_up_another(

@@ -138,11 +138,16 @@ function useFeedKeys({ rows, selected, newest, select, goLive, onJudge }: FeedKe
     const turn = turnOf(rows.find((row) => row.key === selected));
     if (turn) onJudge(turn, { kind: "thumb", value });
   };
+  const markAsUnsafe = () => {
+    const turn = turnOf(rows.find((row) => row.key === selected));
+    if (turn) onJudge(turn, { kind: "safety", value: 1 });
+  };
   useHotkeys({
     j: () => move(1),
     k: () => move(-1),
     g: () => rate(1),
     b: () => rate(-1),
+    u: markAsUnsafe,
     escape: goLive,
   });
 }

@@ -1,5 +1,5 @@
-/** What is made of a reply: thumbs, a better reply, a note, and who judged it how. */
-import { Pencil, StickyNote, ThumbsDown, ThumbsUp } from "lucide-react";
+/** What is made of a reply: thumbs, a better reply, a note, a mark of danger, and who judged it. */
+import { Pencil, ShieldAlert, StickyNote, ThumbsDown, ThumbsUp } from "lucide-react";
 import { type KeyboardEvent, type ReactNode, useId, useState } from "react";
 import { useFeedback } from "@/api/queries";
 import type { Feedback } from "@/api/types";
@@ -51,6 +51,15 @@ export function JudgingButtons({ row, writing, onWrite, onJudge }: JudgingProps)
         onClick={() => onWrite("note")}
       >
         <StickyNote size={14} aria-hidden />
+      </Tool>
+      <Tool
+        label="Mark as unsafe"
+        hint="U"
+        tone={styles.bad}
+        isPressed={row.isUnsafe}
+        onClick={() => onJudge({ kind: "safety", value: row.isUnsafe ? 0 : 1 })}
+      >
+        <ShieldAlert size={14} aria-hidden />
       </Tool>
     </span>
   );
@@ -228,5 +237,7 @@ function judgedLabel({ judgement, state }: Judged): string {
       return "better reply stored";
     case "note":
       return "note stored";
+    case "safety":
+      return judgement.value === 1 ? "never learned from" : "taken back";
   }
 }

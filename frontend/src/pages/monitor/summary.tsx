@@ -71,6 +71,8 @@ function Reasons({ counts }: { counts: Counts }) {
 const KEYS = [
   ["J K", "next, previous"],
   ["G B", "good, bad reply"],
+  ["E N", "better reply, note"],
+  ["U", "unsafe: never learn from it"],
   ["Esc", "back to live"],
   ["M", "mute, unmute"],
 ] as const;

@@ -24,6 +24,8 @@ from understudy.storage.versions import Deployment
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 30.0
 """Pause before a version that could not be loaded is tried again."""
+CHECK_SECONDS = 5.0
+"""Pause before it is looked again whether everything is still loaded: a server may begin anew."""
 LINGER_SECONDS = 120.0
 """How long a version stays loaded that nothing needs: a reply may have chosen it just before."""
 
@@ -51,6 +53,8 @@ class DeploymentFollower:
         self._clock = clock
         self._seen = 0
         self._again_at: float | None = None
+        self._check_at = 0.0
+        self._loaded: set[str] = set()
         self._unneeded: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._default = BASE
@@ -77,7 +81,7 @@ class DeploymentFollower:
         """Catch up with the deployments; raises `StorageError`."""
         newest = await self._registry.versions.newest_deployment()
         due = self._again_at is not None and self._clock() >= self._again_at
-        if newest != self._seen or due:
+        if newest != self._seen or due or await self._has_lost():
             await self._catch_up()
             self._seen = newest
         await self._let_go()
@@ -89,6 +93,16 @@ class DeploymentFollower:
             except (StorageError, VersionError, BrainError) as error:
                 _log.warning("the deployments cannot be followed: %s", error)
             await asyncio.sleep(self._poll)
+
+    async def _has_lost(self) -> bool:
+        """Whether something that is needed is loaded no more."""
+        if self._clock() < self._check_at:
+            return False
+        self._check_at = self._clock() + CHECK_SECONDS
+        lost = self._loaded - set(await self._served.versions())
+        if lost:
+            _log.warning("no longer loaded, so loaded again: %s", ", ".join(sorted(lost)))
+        return bool(lost)
 
     async def _catch_up(self) -> None:
         newest = newest_by_channel(await self._registry.versions.deployments())
@@ -106,6 +120,7 @@ class DeploymentFollower:
             if row not in ready and answering(row) <= loaded:
                 await self._choose([row], newest)
         now = self._clock()
+        self._loaded = loaded & wanted
         self._again_at = now + RETRY_SECONDS if self._failed else None
         self._unneeded = {
             version: self._unneeded.get(version, now) for version in loaded - wanted - {BASE}
