@@ -43,6 +43,9 @@ class Served:
     def model(self, version: str) -> str:
         return version
 
+    async def aclose(self) -> None:
+        return None
+
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
