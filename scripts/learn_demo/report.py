@@ -103,6 +103,8 @@ def show(figures: Figures, console: Console) -> None:
     for goal in goals(figures):
         table.add_row(goal.name, goal.figure, goal.goal, "met" if goal.met else "MISSED")
     console.print(table)
+    if way := figures.way_back:
+        console.print(f"The way back took {way.seconds:.2f} s; it should take less than 1 s.")
 
 
 def markdown(figures: Figures, picture: str) -> str:
@@ -125,9 +127,9 @@ def markdown(figures: Figures, picture: str) -> str:
     ]
     if way := figures.way_back:
         parts.append(
-            f"The way back to `{way.to}`, while a reply of the newer version streamed to its end: "
-            f"{way.same} of {way.asked} answers were the same as before, byte by byte; the newer "
-            f"version had answered {way.changed} of them otherwise."
+            f"The way back to `{way.to}`, while a reply of the newer version streamed to its end, "
+            f"took {way.seconds:.2f} s: {way.same} of {way.asked} answers were the same as "
+            f"before, byte by byte; the newer version had answered {way.changed} of them otherwise."
         )
     return "\n\n".join(parts)
 

@@ -6,6 +6,7 @@ when a canary is decided (`understudy.learning.rollout`).
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Self
@@ -37,6 +38,7 @@ MOST_EVENINGS = 10
 AT_ONCE = 8
 THUMBS = 0.9
 """How likely somebody who asked gives a thumb."""
+_LOOK_SECONDS = 0.002
 
 
 class TriedOut(msgspec.Struct, frozen=True):
@@ -51,7 +53,8 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
     """What a way back looked like: prompts asked, and how many answers were the same bytes.
 
     `changed` is how many of them the newer version answers otherwise; `whole` says whether the
-    reply that was under way ended as it would have.
+    reply that was under way ended as it would have; `seconds` went by from the decision until new
+    replies had the former version.
     """
 
     asked: int
@@ -59,6 +62,7 @@ class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     whole: bool
     to: str
+    seconds: float
 
 
 class Service:
@@ -110,7 +114,6 @@ class Service:
 
     async def answers(self, questions: Sequence[str]) -> list[str]:
         """What is answered by what is deployed now, greedily."""
-        await self._follower.look()
         return [await self._answer(text, self._choice.choose("", "")) for text in questions]
 
     async def roll_back(self, questions: Sequence[str], before: Sequence[str]) -> RolledBack:
@@ -120,9 +123,14 @@ class Service:
         """
         newer = await self.answers(questions)
         version = self._choice.choose("", "")
+        self._follower.start()
         async with aclosing(self._stream(questions[0], version)) as events:
             said = [await _next_text(events) for _ in range(2)]
+            decided = time.monotonic()
             await self._deploying.roll_back(actor="ada", reason="the way back is shown")
+            while self._choice.choose("", "") == version:  # noqa: ASYNC110 - there is no event
+                await asyncio.sleep(_LOOK_SECONDS)
+            seconds = time.monotonic() - decided
             after = await self.answers(questions)
             said += [event.text async for event in events if isinstance(event, Text)]
         return RolledBack(
@@ -131,6 +139,7 @@ class Service:
             changed=len(questions) - _same(newer, before),
             whole="".join(said) == newer[0],
             to=self._choice.choose("", ""),
+            seconds=round(seconds, 3),
         )
 
     async def _visit(

@@ -98,7 +98,8 @@ def _told(job: "Job") -> str:
         case "failed":
             return f"failed: {job.result['error']}"
         case "running":
-            return f"under way: {(job.progress or {}).get('step', 'it begins')}"
+            progress: dict[str, Any] = job.progress or {}
+            return f"under way: {progress.get('step', 'it begins')}"
         case "queued":
             return "waits for a process that learns"
 

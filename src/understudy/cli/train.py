@@ -27,10 +27,10 @@ from understudy.cli.terminal import (
 
 if TYPE_CHECKING:
     from understudy.config import Settings
-    from understudy.learning.training.job import Job, Line, Result
+    from understudy.learning.training.job import Job, Line, Method, Result
     from understudy.learning.training.run_folder import RunFolder
 
-METHODS = ("sft", "kto", "dpo")
+METHODS: "tuple[Method, ...]" = ("sft", "kto", "dpo")
 EPOCHS = 3
 
 RowsOption = typer.Option(
@@ -55,17 +55,8 @@ FollowOption = typer.Option(
 CancelOption = typer.Option("", "--cancel", metavar="JOB", help="With openai: end a job.")
 
 
-def _known_method(method: str) -> str:
-    if method not in METHODS:
-        raise typer.BadParameter(f"use one of {', '.join(METHODS)}")
-    return method
-
-
 MethodOption = typer.Option(
-    "sft",
-    "--method",
-    callback=_known_method,
-    help="sft learns replies, kto from thumbs, dpo from pairs of replies.",
+    "sft", "--method", help="sft learns replies, kto from thumbs, dpo from pairs of replies."
 )
 ReplayOption = typer.Option(
     0.25, "--replay", min=0, max=0.9, help="With --old: their share among all rows."
@@ -165,7 +156,7 @@ def train(
         data=str(find_data(settings, data)),
         base=find_base(settings, base),
         start=find_start(settings, start),
-        method=method,
+        method=_known(method),
         old=str(old.absolute()) if old else "",
         replay=replay,
         options=options,
@@ -203,6 +194,12 @@ def _train_hosted(settings: "Settings", hosted: _Hosted, as_json: bool) -> None:
         seed=hosted.seed,
     )
     return train_at_openai(settings, asked, folder, wait=True, as_json=as_json)
+
+
+def _known(method: str) -> "Method":
+    if method in METHODS:
+        return method
+    raise typer.BadParameter(f"use one of {', '.join(METHODS)}", param_hint="--method")
 
 
 def _check_given(data: str, folder: Path | None) -> None:
