@@ -91,7 +91,8 @@ class BrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     a stream event, `amount` its number, `arguments` those of a command, `key` names the
     conversation (for brains that avoid repeating themselves). `version` is the trained version that
     is to answer, empty for the usual one; brains without versions ignore it. `temperature`, `top_p`
-    and `stop` are the provider's defaults when they are None or empty.
+    and `stop` are the provider's defaults when they are None or empty. With the same `seed` a local
+    model draws the same words again; other brains ignore it.
     """
 
     messages: Sequence[BrainMessage]
@@ -111,6 +112,7 @@ class BrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int = 400
     temperature: float | None = None
     top_p: float | None = None
+    seed: int | None = None
     stop: Sequence[str] = ()
     tools: Sequence[ToolSpec] = ()
 

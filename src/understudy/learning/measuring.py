@@ -143,20 +143,25 @@ async def _ask(
     """The answers to all questions, as many at a time as the model writes at once."""
     turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def answer(question: Question) -> Spoken:
+    async def answer(number: int, question: Question) -> Spoken:
         async with turns:
-            return await _answer(brain, version, question)
+            return await _answer(brain, version, question, seed=number)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(answer(question), name="gate") for question in questions]
+        tasks = [
+            group.create_task(answer(number, question), name="gate")
+            for number, question in enumerate(questions)
+        ]
     return [task.result() for task in tasks]
 
 
-async def _answer(brain: HuggingFaceBrain, version: str, question: Question) -> Spoken:
+async def _answer(brain: HuggingFaceBrain, version: str, question: Question, seed: int) -> Spoken:
     request = BrainRequest(
         messages=[msgspec.convert(message, BrainMessage) for message in question.messages],
         max_tokens=ANSWER_TOKENS,
         temperature=question.temperature,
+        # A version that is judged again is judged by the same answers.
+        seed=seed,
     )
     text: list[str] = []
     cut = False

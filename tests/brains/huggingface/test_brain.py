@@ -85,6 +85,14 @@ async def test_more_replies_than_rows_wait_their_turn(make_brain: MakeBrain, say
     assert await asyncio.gather(*asked) == alone
 
 
+async def test_the_same_seed_draws_the_same_words(brain: HuggingFaceBrain, say: Say):
+    async def drawn(seed: int | None) -> str:
+        return await say(brain, temperature=1.5, max_tokens=12, seed=seed)
+
+    assert await drawn(7) == await drawn(7) != await drawn(8)
+    assert await drawn(None) != await drawn(None)
+
+
 async def test_drawn_replies_differ_and_keep_to_their_length(brain: HuggingFaceBrain, say: Say):
     asked = [say(brain, temperature=1.5, top_p=0.95, max_tokens=12) for _ in range(4)]
     assert len(set(await asyncio.gather(*asked))) > 1

@@ -238,8 +238,7 @@ class Engine:
                     return
                 reply = self._waiting.popleft()
             try:
-                generator = require("torch").Generator(device=runtime.local.device)
-                generator.seed()
+                generator = _source_of_chance(runtime.local.device, reply.request.seed)
                 cache = runtime.decoder.new_cache()
                 self._rows.append(Row(reply, runtime.local, cache, generator))
             except Exception as error:
@@ -338,3 +337,12 @@ def as_brain_error(error: Exception) -> BrainError:
 def broken_down() -> BrainError:
     """The sentence for a failure that nobody foresaw."""
     return BrainError("the local model broke down: details are in the log", kind="failed")
+
+
+def _source_of_chance(device: str, seed: int | None) -> Any:
+    generator = require("torch").Generator(device=device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    return generator
