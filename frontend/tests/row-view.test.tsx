@@ -74,5 +74,6 @@ test("an ended reply shows what it answers, how it ended, and takes thumbs", () 
     "Bad reply",
     "Write a better reply",
     "Add a note",
+    "Mark as unsafe",
   ]);
 });
