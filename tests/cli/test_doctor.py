@@ -9,7 +9,7 @@ from understudy.config import Settings
 
 PARTS = (
     *("data", "database", "bus", "brain", "tools", "personas"),
-    *("twitch", "youtube", "discord", "mongo", "mood"),
+    *("twitch", "youtube", "discord", "mongo", "mood", "learning"),
     *("web app", "auth"),
 )
 

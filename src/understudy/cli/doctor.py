@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from understudy.cli.doctor_chat import CHAT_CHECKS
+from understudy.cli.doctor_learning import LEARNING_CHECKS
 from understudy.cli.findings import Check, Finding
 from understudy.cli.terminal import (
     ConfigOption,
@@ -58,6 +59,7 @@ async def examine(settings: "Settings") -> list[Finding]:
         _tools,
         _personas,
         *CHAT_CHECKS,
+        *LEARNING_CHECKS,
         _web_app,
         _auth,
     ]

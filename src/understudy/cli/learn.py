@@ -87,10 +87,12 @@ def _show_recent(jobs: "list[Job]", as_json: bool) -> None:
     if not jobs:
         typer.echo("nothing was learned yet: set learning.every, or call understudy learn")
     for job in jobs:
-        typer.echo(f"{format_ts(job.created)} {job.args.get('channel') or 'all':<16} {_told(job)}")
+        typer.echo(
+            f"{format_ts(job.created)} {job.args.get('channel') or 'all':<16} {outcome_of(job)}"
+        )
 
 
-def _told(job: "Job") -> str:
+def outcome_of(job: "Job") -> str:
     """How a job stands, or what came of it."""
     match job.state:
         case "done":

@@ -95,6 +95,8 @@ def show(
         return
     typer.echo(f"{found.id}: {found.state}{f' ({found.reason})' if found.reason else ''}")
     typer.echo(f"  of {found.base}, from dataset {found.dataset or '-'} in run {found.run or '-'}")
+    if found.parent:
+        typer.echo(f"  trained on from {found.parent}")
     for row in said:
         typer.echo(f"  {row.gate} {'passed' if row.passed else 'failed'}: {row.sentence}")
     for row in history:

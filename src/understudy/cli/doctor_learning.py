@@ -1,0 +1,81 @@
+"""The doctor's check of learning: whether it can, what came of it last, and what must be redone."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from understudy.cli.findings import Check, Finding
+from understudy.cli.learn import outcome_of
+from understudy.cli.terminal import missing_database
+
+if TYPE_CHECKING:
+    from understudy.config import Settings
+    from understudy.storage.engine import Database
+
+
+async def _learning(settings: "Settings") -> Finding:
+    when = settings.learning.every
+    if when != "off" and (missing := _missing()):
+        fix = "pip install 'understudy[train]'"
+        return Finding("learning", "broken", f"{when} cannot be trained without {missing}: {fix}")
+    schedule = "only when told to: set learning.every" if when == "off" else f"every {when}"
+    from understudy.storage.engine import Database
+    from understudy.storage.errors import StorageError
+
+    if missing_database(settings):
+        return Finding("learning", "ok", schedule)
+    try:
+        database = await Database.open(settings.database_url, migrate=False)
+    except StorageError:
+        # The line of the database says why.
+        return Finding("learning", "ok", schedule)
+    try:
+        if await database.check():
+            return Finding("learning", "ok", schedule)
+        state, last = await _last(database)
+        stale = await _stale(settings, database)
+    finally:
+        await database.close()
+    if stale:
+        return Finding("learning", "warning", f"{stale}: the next training begins at the base")
+    return Finding("learning", state, f"{schedule}{last}")
+
+
+def _missing() -> str:
+    """The first package that training needs and that is not installed."""
+    return next((name for name in ("torch", "transformers", "peft") if not find_spec(name)), "")
+
+
+async def _last(database: "Database") -> tuple[str, str]:
+    """The state and the words of what was learned last."""
+    from understudy.learning.schedule import KIND
+    from understudy.storage.jobs import Jobs
+
+    for job in await Jobs(database).recent(KIND, limit=1):
+        return "warning" if job.state == "failed" else "ok", f"; last time {outcome_of(job)}"
+    return "ok", ""
+
+
+async def _stale(settings: "Settings", database: "Database") -> str:
+    """What a live version learned from and must be known no longer; empty when there is nothing."""
+    from functools import partial
+
+    from understudy.learning.datasets import Datasets
+    from understudy.learning.judging import originate, registry_of
+    from understudy.learning.lineage import Lineage
+    from understudy.learning.registry import is_base
+    from understudy.learning.rollout.follower import newest_by_channel
+
+    registry = registry_of(settings, database)
+    datasets = Datasets(settings.data_dir / "learning" / "datasets")
+    lineage = Lineage(registry, datasets, partial(originate, database))
+    for row in newest_by_channel(await registry.versions.deployments()).values():
+        live = row.version if row.share >= 1 else row.before
+        found = None if is_base(live) else await registry.versions.get(live)
+        # Which model answers now is another question than what this version knows.
+        start = await lineage.start(live, found.base_hash) if found else None
+        if start and start.anew:
+            return start.anew
+    return ""
+
+
+LEARNING_CHECKS: tuple[Check, ...] = (_learning,)
