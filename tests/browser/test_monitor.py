@@ -101,6 +101,19 @@ async def test_another_tab_stops_a_running_rehearsal(page: Page, server: Running
     assert state.json()["state"] == "stopped"
 
 
+async def test_the_feed_follows_until_the_reader_scrolls_up(page: Page, server: Running) -> None:
+    await rehearse(page, server)
+    await expect(page.get_by_text("Played all")).to_be_visible(timeout=30_000)
+    newest = page.get_by_text("Stream is ending. See you Tuesday")
+    await expect(newest).to_be_visible()
+    await page.get_by_role("feed").hover()
+    await page.mouse.wheel(0, -600)
+    await expect(page.get_by_role("button", name="Back to live")).to_be_visible()
+    await page.mouse.wheel(0, 2_000)
+    await expect(page.get_by_role("button", name="Back to live")).to_be_hidden()
+    await expect(newest).to_be_visible()
+
+
 async def test_a_thumb_is_stored(page: Page, server: Running) -> None:
     await rehearse(page, server)
     await expect(page.get_by_text("Played all")).to_be_visible(timeout=30_000)

@@ -31,7 +31,7 @@ export function Feed({ timeline, cohost, onJudge }: FeedProps) {
     overscan: 8,
   });
   const height = list.getTotalSize();
-  const onScroll = useFollow({ scroller, list: pausable, height, mayResume: selected === null });
+  const following = useFollow({ scroller, list: pausable, height, mayResume: selected === null });
   useLayoutEffect(() => {
     // Heights are remembered by key; those of forgotten rows would pile up over a long stream.
     if (list.itemSizeCache.size > 4 * CAPACITY) list.measure();
@@ -56,7 +56,7 @@ export function Feed({ timeline, cohost, onJudge }: FeedProps) {
       <div
         className={styles.scroller}
         ref={scroller}
-        onScroll={onScroll}
+        {...following}
         tabIndex={0}
         role="feed"
         aria-label="Chat"

@@ -1,5 +1,5 @@
 /** Keeps a scrolling list at its newest row, or still while somebody reads further up. */
-import { type RefObject, useLayoutEffect, useRef, useState } from "react";
+import { type RefObject, type SyntheticEvent, useLayoutEffect, useRef, useState } from "react";
 import type { Row } from "@/live/rows";
 import type { TimelineView } from "@/live/timeline";
 
@@ -41,21 +41,50 @@ interface FollowOptions {
   mayResume: boolean;
 }
 
-/** Scrolls to the end unless paused; returns the scroll handler that pauses and resumes. */
-export function useFollow({ scroller, list, height, mayResume }: FollowOptions): () => void {
+type Handler = (event: SyntheticEvent) => void;
+
+/** What the scrolling element tells. */
+interface FollowHandlers {
+  onScroll: Handler;
+  onWheel: Handler;
+  onTouchMove: Handler;
+  onKeyDown: Handler;
+  onPointerDown: Handler;
+}
+
+/** How long after a reader's input a move upwards is taken for the reader's wish (ms). */
+const WISH_MS = 500;
+/** The same after a press, which may be the beginning of a drag of the scroll bar. */
+const DRAG_MS = 10_000;
+
+/** Scrolls to the end unless paused; returns the handlers that pause and resume. */
+export function useFollow({ scroller, list, height, mayResume }: FollowOptions): FollowHandlers {
   const lastTop = useRef(0);
+  const wishedUntil = useRef(0);
   const { rows, isPaused, pause, resume } = list;
   useLayoutEffect(() => {
     if (isPaused || !scroller.current) return;
     scroller.current.scrollTo({ top: scroller.current.scrollHeight });
   }, [scroller, isPaused, rows, height]);
-  return () => {
-    if (!scroller.current) return;
-    const { scrollTop, scrollHeight, clientHeight } = scroller.current;
-    const fromEnd = scrollHeight - scrollTop - clientHeight;
-    // Growing rows also change the distance to the end; only a move upwards is the reader's wish.
-    if (scrollTop < lastTop.current && fromEnd > END_ZONE) pause();
-    else if (scrollTop > lastTop.current && fromEnd < 2 && mayResume) resume();
-    lastTop.current = scrollTop;
+  const wish =
+    (ms: number): Handler =>
+    (event) => {
+      wishedUntil.current = Math.max(wishedUntil.current, event.timeStamp + ms);
+    };
+  return {
+    onScroll: (event) => {
+      if (!scroller.current) return;
+      const { scrollTop, scrollHeight, clientHeight } = scroller.current;
+      const fromEnd = scrollHeight - scrollTop - clientHeight;
+      // Rows that are smaller than was thought, and forgotten ones, move the list up as well.
+      const isWished = event.timeStamp <= wishedUntil.current;
+      if (isWished && scrollTop < lastTop.current && fromEnd > END_ZONE) pause();
+      else if (scrollTop > lastTop.current && fromEnd < 2 && mayResume) resume();
+      lastTop.current = scrollTop;
+    },
+    onWheel: wish(WISH_MS),
+    onTouchMove: wish(WISH_MS),
+    onKeyDown: wish(WISH_MS),
+    onPointerDown: wish(DRAG_MS),
   };
 }
