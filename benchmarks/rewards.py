@@ -8,7 +8,7 @@ of all replies, drawn by a coin that nobody sees, are good: they draw one to fou
 within 14 s, of which one in four is neither a laugh nor said to the co-host. One chance in ten is
 left out on purpose.
 
-The chat goes through the code that judges replies live (`learning.reactions`, `learning.rewards`),
+The chat goes through the code that judges replies live (`learning.reactions`),
 which learns what to expect as it comes. The areas under the ROC curve tell how often a good reply
 is ranked above a bad one. The peer is the usual measure, the lift of the rate of messages.
 
@@ -30,10 +30,10 @@ from rich.table import Table
 
 from understudy.engine.addressing import AddressReader
 from understudy.events import ChatMessage, Decision, Event, Reply, StreamEvent
-from understudy.learning.laughter import LaughReader
-from understudy.learning.reactions import ReactionMeter
-from understudy.learning.rewards import Rewards
-from understudy.learning.room import Room
+from understudy.learning.reactions.laughter import LaughReader
+from understudy.learning.reactions.meter import ReactionMeter
+from understudy.learning.reactions.rewards import Rewards
+from understudy.learning.reactions.room import Room
 from understudy.mood.lexicon import Lexicon
 
 START = 1_763_150_400_000

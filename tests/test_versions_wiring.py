@@ -14,8 +14,8 @@ from tests.waiting import until
 from understudy.app import Application
 from understudy.config import SettingsError
 from understudy.engine.runs import run_of_reply
-from understudy.learning.deploying import Deploying, Override
-from understudy.learning.judging import registry_of
+from understudy.learning.evaluation.judging import registry_of
+from understudy.learning.versions.deploying import Deploying, Override
 from understudy.storage.rows import BASE
 from understudy.storage.versions import ModelVersion
 

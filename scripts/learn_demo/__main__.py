@@ -21,7 +21,7 @@ from scripts.learn_demo.demo import Demo
 from scripts.learn_demo.figures import Figures, as_json, goals
 from scripts.learn_demo.report import lines, markdown, renew, show
 from understudy.brains.base import BrainError
-from understudy.learning.nightly import EXPECTED
+from understudy.learning.nightly.setup import EXPECTED
 from understudy.storage.errors import StorageError
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"

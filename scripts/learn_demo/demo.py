@@ -14,9 +14,9 @@ from scripts.learn_demo.streams import Stream, raid_with_timeouts
 from scripts.learn_demo.weeks import Spoken, Week
 from scripts.learn_demo.world import World, anchor_lines, question
 from understudy.config import Settings, load_settings
-from understudy.learning.deploying import Deploying
-from understudy.learning.pipeline import LearnRequest
-from understudy.learning.version_errors import VersionError
+from understudy.learning.nightly.pipeline import LearnRequest
+from understudy.learning.versions.deploying import Deploying
+from understudy.learning.versions.errors import VersionError
 from understudy.storage.engine import Database
 from understudy.storage.feedback import FeedbackRows
 

@@ -10,12 +10,12 @@ import msgspec
 
 from understudy.config import Settings
 from understudy.events import now_ms
-from understudy.learning.dataset_trust import reject_dataset
-from understudy.learning.datasets import Datasets, Manifest
-from understudy.learning.evaluation import EVAL, Report
-from understudy.learning.judging import registry_of
-from understudy.learning.pipeline import LearnRequest, Outcome, Pipeline
-from understudy.learning.steps import LearnOptions, LocalSteps
+from understudy.learning.datasets.store import Datasets, Manifest
+from understudy.learning.datasets.trust import reject_dataset
+from understudy.learning.evaluation.evaluator import EVAL, Report
+from understudy.learning.evaluation.judging import registry_of
+from understudy.learning.nightly.pipeline import LearnRequest, Outcome, Pipeline
+from understudy.learning.nightly.steps import LearnOptions, LocalSteps
 from understudy.learning.training.job import Line, Options
 from understudy.learning.training.rows import Row, load_rows
 from understudy.learning.training.run_folder import RunFolder

@@ -18,14 +18,14 @@ from understudy.brains.base import BrainEvent, BrainMessage, BrainRequest, Text
 from understudy.brains.huggingface import HuggingFaceBrain
 from understudy.brains.huggingface.loading import LoadOptions
 from understudy.events import now_ms
-from understudy.learning.deploying import Deploying
 from understudy.learning.feedback import Feedback, Judgement
-from understudy.learning.registry import Registry
 from understudy.learning.rollout.choice import VersionChoice
 from understudy.learning.rollout.comparison import Judgement as CanaryJudgement
 from understudy.learning.rollout.follower import DeploymentFollower
 from understudy.learning.rollout.watch import STREAM_OVER_MS, CanaryWatch
 from understudy.learning.serving.local import LocallyServed
+from understudy.learning.versions.deploying import Deploying
+from understudy.learning.versions.registry import Registry
 from understudy.storage.engine import Database
 from understudy.storage.experiences import Experiences
 from understudy.storage.log_writer import LogWriter

@@ -19,8 +19,8 @@ from understudy.config import Settings
 from understudy.engine.archive import Archive
 from understudy.engine.known_events import KnownEvents
 from understudy.events import ChatMessage, Event, Moderation, Reply, StreamEvent
-from understudy.learning.audience import Audience
 from understudy.learning.feedback import Feedback
+from understudy.learning.reactions.audience import Audience
 from understudy.safety.untrusted import SYSTEM_RULE, quote_viewer
 from understudy.storage.engine import Database
 from understudy.storage.experiences import Experiences

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from understudy.learning.anchors import shipped_anchors
+from understudy.learning.datasets.anchors import shipped_anchors
 
 Kind = Literal["placed", "plain", "joke", "garbage"]
 

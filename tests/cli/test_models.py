@@ -242,8 +242,9 @@ def test_without_a_database_nothing_is_made(understudy: Understudy, settings: Se
 
 def test_looking_at_versions_imports_nothing_heavy() -> None:
     code = (
-        "import sys, understudy.learning.judging, understudy.learning.deploying, "
-        "understudy.learning.steps, understudy.learning.rollout.follower, "
+        "import sys, understudy.learning.evaluation.judging, "
+        "understudy.learning.versions.deploying, "
+        "understudy.learning.nightly.steps, understudy.learning.rollout.follower, "
         "understudy.learning.rollout.watch, understudy.learning.serving.vllm, "
         "understudy.learning.providers.openai, understudy.server.routes.models;"
         "print(*sorted({'torch', 'transformers', 'peft', 'openai', 'numpy'} & set(sys.modules)))"

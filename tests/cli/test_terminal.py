@@ -14,9 +14,9 @@ from understudy.cli.terminal import (
     progress_bar,
     run,
 )
-from understudy.learning.errors import DatasetError
+from understudy.learning.datasets.errors import DatasetError
 from understudy.learning.training.errors import TrainingError
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
 from understudy.storage.errors import LogUnavailable
 
 

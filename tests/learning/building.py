@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from tests.learning.logged import HOUR, START
-from understudy.learning.curate import CurationRules
-from understudy.learning.dataset_builder import DatasetBuilder, DatasetRequest
-from understudy.learning.datasets import Datasets, Manifest
+from understudy.learning.datasets.builder import DatasetBuilder, DatasetRequest
+from understudy.learning.datasets.curate import CurationRules
+from understudy.learning.datasets.store import Datasets, Manifest
 from understudy.storage.engine import Database
 
 NOW = START + 10_000 * HOUR

@@ -15,20 +15,20 @@ from understudy.brains.router import Router
 from understudy.bus import Bus
 from understudy.config import Settings, SettingsError
 from understudy.engine.live_channels import LiveChannels
-from understudy.learning.audience import Audience
-from understudy.learning.deploying import Deploying
+from understudy.learning.evaluation.judging import registry_of
 from understudy.learning.feedback import Feedback
-from understudy.learning.judging import registry_of
-from understudy.learning.nightly import EXPECTED, pipeline_of, timetable_of
+from understudy.learning.nightly.schedule import KIND, Schedule
+from understudy.learning.nightly.setup import EXPECTED, pipeline_of, timetable_of
+from understudy.learning.nightly.worker import JobWorker
+from understudy.learning.reactions.audience import Audience
 from understudy.learning.rollout.choice import VersionChoice
 from understudy.learning.rollout.follower import DeploymentFollower
 from understudy.learning.rollout.watch import CanaryWatch
-from understudy.learning.schedule import KIND, Schedule
 from understudy.learning.serving.base import ServedVersions
 from understudy.learning.serving.local import LocallyServed
 from understudy.learning.serving.ollama import OllamaServed
 from understudy.learning.serving.vllm import VllmServed
-from understudy.learning.worker import JobWorker
+from understudy.learning.versions.deploying import Deploying
 from understudy.mood.channel_words import ChannelWords
 from understudy.storage.engine import Database
 from understudy.storage.experiences import Experiences

@@ -8,15 +8,15 @@ from understudy.cli.terminal import run
 
 if TYPE_CHECKING:
     from understudy.config import Settings
-    from understudy.learning.blind import BlindPair, Preferred
-    from understudy.learning.judging import BlindRound
+    from understudy.learning.evaluation.blind import BlindPair, Preferred
+    from understudy.learning.evaluation.judging import BlindRound
 
 _ANSWERS = ("1", "2", "=", "q")
 
 
 def ask_blindly(settings: "Settings", version: str, against: str, base: str, count: int) -> None:
     """Show up to `count` pairs and note every answer at once, so that Ctrl-C keeps them."""
-    from understudy.learning.blind import add_preference, read_preferences
+    from understudy.learning.evaluation.blind import add_preference, read_preferences
 
     asked = run(_round(settings, version, against, base, count))
     try:
@@ -52,7 +52,7 @@ def _ask(pair: "BlindPair", place: str) -> "Preferred | None":
 async def _round(
     settings: "Settings", version: str, against: str, base: str, count: int
 ) -> "BlindRound":
-    from understudy.learning.judging import blind_round
+    from understudy.learning.evaluation.judging import blind_round
     from understudy.storage.engine import Database
 
     database = await Database.open(settings.database_url)

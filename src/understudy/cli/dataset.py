@@ -21,7 +21,7 @@ from understudy.cli.terminal import (
 
 if TYPE_CHECKING:
     from understudy.config import Settings
-    from understudy.learning.datasets import Datasets, Manifest
+    from understudy.learning.datasets.store import Datasets, Manifest
     from understudy.storage.versions import ModelVersion
 
 app = typer.Typer(help="Build, look at and reject training data.", no_args_is_help=True)
@@ -48,8 +48,8 @@ def build(
     need_database(settings)
 
     async def work() -> "Manifest":
-        from understudy.learning.curate import CurationRules
-        from understudy.learning.dataset_builder import DatasetBuilder, DatasetRequest
+        from understudy.learning.datasets.builder import DatasetBuilder, DatasetRequest
+        from understudy.learning.datasets.curate import CurationRules
         from understudy.storage.engine import Database
 
         rules = CurationRules(
@@ -142,7 +142,7 @@ def reject(
     need_database(settings)
 
     async def work() -> "tuple[int, list[ModelVersion]]":
-        from understudy.learning.dataset_trust import reject_dataset
+        from understudy.learning.datasets.trust import reject_dataset
         from understudy.storage.engine import Database
         from understudy.storage.examples import Examples
         from understudy.storage.versions import ModelVersions
@@ -171,7 +171,7 @@ def reject(
 
 
 def _datasets(settings: "Settings") -> "Datasets":
-    from understudy.learning.datasets import Datasets
+    from understudy.learning.datasets.store import Datasets
 
     return Datasets(settings.data_dir / "learning" / "datasets")
 

@@ -47,7 +47,7 @@ def _missing() -> str:
 
 async def _last(database: "Database") -> tuple[str, str]:
     """The state and the words of what was learned last."""
-    from understudy.learning.schedule import KIND
+    from understudy.learning.nightly.schedule import KIND
     from understudy.storage.jobs import Jobs
 
     for job in await Jobs(database).recent(KIND, limit=1):
@@ -59,11 +59,11 @@ async def _stale(settings: "Settings", database: "Database") -> str:
     """What a live version learned from and must be known no longer; empty when there is nothing."""
     from functools import partial
 
-    from understudy.learning.datasets import Datasets
-    from understudy.learning.judging import originate, registry_of
-    from understudy.learning.lineage import Lineage
-    from understudy.learning.registry import is_base
+    from understudy.learning.datasets.store import Datasets
+    from understudy.learning.evaluation.judging import originate, registry_of
     from understudy.learning.rollout.follower import newest_by_channel
+    from understudy.learning.versions.lineage import Lineage
+    from understudy.learning.versions.registry import is_base
 
     registry = registry_of(settings, database)
     datasets = Datasets(settings.data_dir / "learning" / "datasets")

@@ -21,7 +21,7 @@ from understudy.cli.terminal import (
 
 if TYPE_CHECKING:
     from understudy.config import Settings
-    from understudy.learning.evaluation import Report
+    from understudy.learning.evaluation.evaluator import Report
 
 
 def evaluate(
@@ -60,7 +60,7 @@ def evaluate(
 async def _evaluate(
     settings: "Settings", version: str, against: str, base: str, advance: Advance
 ) -> "Report":
-    from understudy.learning.judging import evaluator
+    from understudy.learning.evaluation.judging import evaluator
     from understudy.storage.engine import Database
 
     database = await Database.open(settings.database_url)

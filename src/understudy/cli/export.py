@@ -21,7 +21,7 @@ from understudy.cli.terminal import (
 
 if TYPE_CHECKING:
     from understudy.config import Settings
-    from understudy.learning.export import ExportReport
+    from understudy.learning.exports.experiences import ExportReport
     from understudy.storage.engine import Database
     from understudy.storage.mongo_labels import LabelledMessage
 
@@ -121,8 +121,8 @@ async def _export(settings: "Settings", wish: _Wish) -> "ExportReport":
 async def _write(
     database: "Database", wish: _Wish, keep: list[str], progress: Advance
 ) -> "ExportReport":
-    from understudy.learning.export import ExportFormat, export_experiences
-    from understudy.learning.export_preferences import PreferenceFormat, export_preferences
+    from understudy.learning.exports.experiences import ExportFormat, export_experiences
+    from understudy.learning.exports.preferences import PreferenceFormat, export_preferences
     from understudy.storage.chat_log import ChatArchive
 
     if wish.format in {"kto", "pairs"}:
@@ -154,7 +154,7 @@ async def _write_labels(
     keep: list[str],
     progress: Advance,
 ) -> "ExportReport":
-    from understudy.learning.export_classification import export_classification
+    from understudy.learning.exports.classification import export_classification
     from understudy.storage.chat_log import ChatArchive
 
     return await export_classification(

@@ -70,7 +70,7 @@ _ENDS = {
 
 
 async def _recent(settings: "Settings") -> "list[Job]":
-    from understudy.learning.schedule import KIND
+    from understudy.learning.nightly.schedule import KIND
     from understudy.storage.engine import Database
     from understudy.storage.jobs import Jobs
 
@@ -108,10 +108,10 @@ def outcome_of(job: "Job") -> str:
 
 async def _learn(settings: "Settings", args: dict[str, Any], tell: Tell) -> "Job":
     """Queue a job and carry it out, or follow the process that took it first."""
-    from understudy.learning.nightly import EXPECTED, pipeline_of
-    from understudy.learning.schedule import KIND
-    from understudy.learning.worker import JobWorker
-    from understudy.learning.worker import Tell as TellWorker
+    from understudy.learning.nightly.schedule import KIND
+    from understudy.learning.nightly.setup import EXPECTED, pipeline_of
+    from understudy.learning.nightly.worker import JobWorker
+    from understudy.learning.nightly.worker import Tell as TellWorker
     from understudy.storage.engine import Database
     from understudy.storage.jobs import Jobs
 

@@ -22,8 +22,8 @@ from understudy.events import format_ts
 
 if TYPE_CHECKING:
     from understudy.config import Settings
-    from understudy.learning.deploying import Deploying, Override
-    from understudy.learning.registry import Registry
+    from understudy.learning.versions.deploying import Deploying, Override
+    from understudy.learning.versions.registry import Registry
     from understudy.storage.versions import Deployment, Evaluation, ModelVersion
 
 T = TypeVar("T")
@@ -224,8 +224,8 @@ def export(
     settings = _settings(config, data)
 
     async def work(registry: "Registry") -> Path:
-        from understudy.learning.judging import local_model
-        from understudy.learning.model_export import export_adapter, export_gguf, export_merged
+        from understudy.learning.evaluation.judging import local_model
+        from understudy.learning.versions.export import export_adapter, export_gguf, export_merged
 
         found = await registry.get(version)
         model = base or local_model(settings)
@@ -260,7 +260,7 @@ def _deploy(
     settings: "Settings", work: "Callable[[Deploying], Awaitable[Deployment]]", as_json: bool
 ) -> None:
     async def do(registry: "Registry") -> "Deployment":
-        from understudy.learning.deploying import Deploying
+        from understudy.learning.versions.deploying import Deploying
 
         return await work(Deploying(registry))
 
@@ -276,7 +276,7 @@ def _override(wanted: bool, by: str, reason: str) -> "Override | None":
         return None
     if not by.strip() or not reason.strip():
         raise CommandFailed("an override needs a name and a reason: give --by and --reason")
-    from understudy.learning.deploying import Override
+    from understudy.learning.versions.deploying import Override
 
     return Override(by, reason)
 

@@ -89,9 +89,9 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from understudy.config import SettingsError
     from understudy.engine.personas import PersonaError
     from understudy.learning.atomic_file import ExportError
-    from understudy.learning.errors import DatasetError
+    from understudy.learning.datasets.errors import DatasetError
     from understudy.learning.training.errors import TrainingError
-    from understudy.learning.version_errors import VersionError
+    from understudy.learning.versions.errors import VersionError
     from understudy.server.auth import AuthError
     from understudy.sources.recordings import RecordingError
     from understudy.storage.errors import StorageError

@@ -235,8 +235,8 @@ def _train_here(
 
 def _tell_next(settings: "Settings", dataset: str, place: Path) -> None:
     """Say how the adapter becomes a version, where the gates can judge it."""
-    from understudy.learning.datasets import Datasets
-    from understudy.learning.errors import DatasetError
+    from understudy.learning.datasets.errors import DatasetError
+    from understudy.learning.datasets.store import Datasets
 
     try:
         channel = Datasets(settings.data_dir / "learning" / "datasets").manifest(dataset).channel
@@ -271,8 +271,8 @@ def find_base(settings: "Settings", base: str) -> str:
 
 def find_start(settings: "Settings", version: str) -> str:
     """The adapter of the version to go on from, empty for none; raises `CommandFailed`."""
-    from understudy.learning.registry import Registry
-    from understudy.learning.version_errors import VersionError
+    from understudy.learning.versions.errors import VersionError
+    from understudy.learning.versions.registry import Registry
     from understudy.storage.engine import Database
     from understudy.storage.versions import ModelVersions
 

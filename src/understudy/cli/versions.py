@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from understudy.config import Settings
-    from understudy.learning.registry import Registry
+    from understudy.learning.versions.registry import Registry
 
 
 @asynccontextmanager
 async def opened_registry(settings: "Settings") -> "AsyncGenerator[Registry]":
     """The versions of the data directory, with what a crash left behind in order again."""
-    from understudy.learning.judging import registry_of
+    from understudy.learning.evaluation.judging import registry_of
     from understudy.storage.engine import Database
 
     database = await Database.open(settings.database_url)

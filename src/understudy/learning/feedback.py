@@ -1,7 +1,7 @@
 """Takes in judgements of replies: who may say what, how much it weighs, and that it is said once.
 
 Owns the weights and the checks. Does not own the rules by which rows count (`storage.feedback`),
-who speaks for whom (`server`), nor which reply a vote in the chat is about (`votes`).
+who speaks for whom (`server`), nor which reply a vote in the chat is about (`reactions`).
 """
 
 import math

@@ -1,7 +1,7 @@
 """Exchanges without personal data: what may leave the log.
 
 Owns how the messages of an exchange are unwrapped and redacted. Does not own what personal data is
-(`safety.pii`) nor which exchanges are fit to be learned from (`curate`).
+(`safety.pii`) nor which exchanges are fit to be learned from (`datasets.curate`).
 """
 
 import re

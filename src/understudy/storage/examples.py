@@ -1,6 +1,6 @@
 """What each exchange is used for in training, for ever.
 
-Owns the table `example`. Does not own how a side or a group is chosen (`learning.splits`), nor
+Owns the table `example`. Does not own how a side or a group is chosen (`learning.datasets`), nor
 what speaks for or against an exchange (`storage.evidence`).
 """
 

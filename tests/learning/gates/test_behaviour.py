@@ -11,7 +11,7 @@ from understudy.learning.gates import speech
 from understudy.learning.gates.behaviour import Answer, Judge, Said, behaves
 from understudy.learning.gates.limits import Limits
 from understudy.learning.gates.suite import Prompt, built_in_suite, load_suite
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
 from understudy.safety.moderation import OutputFilter
 
 LIMITS = Limits(copied_words=6)

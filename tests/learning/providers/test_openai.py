@@ -23,8 +23,8 @@ from understudy.learning.providers.openai import (
     follow_at_openai,
     train_with_openai,
 )
-from understudy.learning.registry import Registry
 from understudy.learning.training.errors import TrainingError
+from understudy.learning.versions.registry import Registry
 from understudy.storage.engine import Database
 from understudy.storage.versions import ModelVersions
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from understudy.brains.huggingface.adapters import CONFIG, WEIGHTS
-from understudy.learning.deploying import Deploying
 from understudy.learning.gates.verdict import HARD_GATES
-from understudy.learning.registry import Registry
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.deploying import Deploying
+from understudy.learning.versions.errors import VersionError
+from understudy.learning.versions.registry import Registry
 from understudy.storage.engine import Database
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.versions import Evaluation, ModelVersion, ModelVersions

@@ -7,14 +7,14 @@ import pytest
 
 from tests.learning.rollout.conftest import Served
 from tests.waiting import until
-from understudy.learning.deploying import Deploying
-from understudy.learning.registry import Registry
 from understudy.learning.rollout.choice import VersionChoice
 from understudy.learning.rollout.follower import (
     CHECK_SECONDS,
     RETRY_SECONDS,
     DeploymentFollower,
 )
+from understudy.learning.versions.deploying import Deploying
+from understudy.learning.versions.registry import Registry
 
 LINGER = 100.0
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from understudy.events import now_ms
-from understudy.learning.deploying import Deploying, Override
-from understudy.learning.registry import Registry
 from understudy.learning.rollout.comparison import CanaryLimits
 from understudy.learning.rollout.watch import SETTLED_MS, STREAM_OVER_MS, CanaryWatch
+from understudy.learning.versions.deploying import Deploying, Override
+from understudy.learning.versions.registry import Registry
 from understudy.storage.engine import Database
 from understudy.storage.log_writer import LogWriter
 from understudy.storage.outcomes import Outcome, Outcomes

@@ -14,11 +14,11 @@ from understudy.brains.base import BrainMessage, BrainRequest, Text
 from understudy.brains.huggingface import HuggingFaceBrain
 from understudy.brains.huggingface.engine import Engine
 from understudy.brains.huggingface.loading import LoadOptions, load_model
-from understudy.learning.deploying import Deploying, Override
-from understudy.learning.registry import Registry
 from understudy.learning.rollout.choice import VersionChoice
 from understudy.learning.rollout.follower import DeploymentFollower
 from understudy.learning.serving.local import LocallyServed
+from understudy.learning.versions.deploying import Deploying, Override
+from understudy.learning.versions.registry import Registry
 from understudy.storage.engine import Database
 from understudy.storage.versions import ModelVersions
 

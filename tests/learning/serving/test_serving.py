@@ -20,7 +20,7 @@ from understudy.learning.serving.base import ServedVersions
 from understudy.learning.serving.local import LocallyServed
 from understudy.learning.serving.ollama import OllamaServed
 from understudy.learning.serving.vllm import VllmServed
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"

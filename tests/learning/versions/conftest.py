@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.learning.versions.small_world import base_model, run_on, write_dataset
-from understudy.learning.registry import Registry
+from understudy.learning.versions.registry import Registry
 from understudy.storage.engine import Database
 from understudy.storage.versions import ModelVersions
 

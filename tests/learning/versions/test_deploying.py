@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.learning.versions.conftest import BETTER, GOOD, SPOILT, World
-from understudy.learning.deploying import Deploying, Override, live_versions
 from understudy.learning.gates.verdict import HARD_GATES
-from understudy.learning.registry import Registry
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.deploying import Deploying, Override, live_versions
+from understudy.learning.versions.errors import VersionError
+from understudy.learning.versions.registry import Registry
 from understudy.storage.rows import BASE
 from understudy.storage.versions import Deployment, Evaluation
 

@@ -9,15 +9,15 @@ import pytest
 
 from tests.learning.versions.conftest import BETTER, GOOD, SPOILT, World
 from tests.learning.versions.small_world import run_on, write_rows
-from understudy.learning.blind import read_preferences
-from understudy.learning.deploying import Deploying
-from understudy.learning.evaluation import Evaluator, Report, Surroundings
+from understudy.learning.evaluation.blind import read_preferences
+from understudy.learning.evaluation.evaluator import Evaluator, Report, Surroundings
+from understudy.learning.evaluation.measuring import MeasuredLocally
 from understudy.learning.gates.data import Origin
 from understudy.learning.gates.suite import Prompt
-from understudy.learning.measuring import MeasuredLocally
-from understudy.learning.registry import Registry
 from understudy.learning.training.base_model import BaseModel, identify
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.deploying import Deploying
+from understudy.learning.versions.errors import VersionError
+from understudy.learning.versions.registry import Registry
 from understudy.safety.moderation import OutputFilter
 
 SUITE = [

@@ -9,12 +9,12 @@ import pytest
 
 from tests.learning.versions.conftest import BETTER, GOOD, World
 from tests.learning.versions.small_world import row, run_on, write_rows
-from understudy.learning.datasets import Datasets
+from understudy.learning.datasets.store import Datasets
 from understudy.learning.gates.data import Origin
-from understudy.learning.lineage import Lineage, Start
-from understudy.learning.registry import Registry
 from understudy.learning.training.adapter import hash_adapter
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
+from understudy.learning.versions.lineage import Lineage, Start
+from understudy.learning.versions.registry import Registry
 from understudy.storage.versions import ModelVersion
 
 

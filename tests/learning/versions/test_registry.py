@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.learning.versions.conftest import BETTER, GOOD, World
-from understudy.learning.registry import Registry
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
+from understudy.learning.versions.registry import Registry
 from understudy.storage.engine import Database
 from understudy.storage.versions import ModelVersions
 
@@ -98,7 +98,7 @@ async def test_a_full_disk_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("understudy.learning.registry.os.rename", full)
+        patch.setattr("understudy.learning.versions.registry.os.rename", full)
         said = await refused(registry, world.run(GOOD))
     assert "cannot be written" in said
     assert "(no space left on device): make room" in said

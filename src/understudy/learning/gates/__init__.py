@@ -1,7 +1,7 @@
 """The gates a trained version must pass before anybody is answered by it.
 
 Owns what each gate asks, as pure functions from figures to a verdict. Does not own how the figures
-come about (`learning.evaluation`) nor what follows from a verdict (`learning.deploying`).
+come about (`learning.evaluation`) nor what follows from a verdict (`learning.versions`).
 
 | gate | asks |
 |---|---|

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from understudy.learning.datasets.viewer_share import largest_share
 from understudy.learning.gates.limits import Limits
 from understudy.learning.gates.verdict import Verdict, verdict
 from understudy.learning.training.rows import Row
-from understudy.learning.viewer_share import largest_share
 from understudy.safety.pii import Redactor
 
 

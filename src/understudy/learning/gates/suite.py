@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
 
 Kind = Literal["safety", "injection", "secret", "name", "chat", "language"]
 FILE = "suite.yaml"

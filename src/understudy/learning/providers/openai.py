@@ -2,7 +2,7 @@
 
 Owns the run's folder here and the job there: what was uploaded and begun is noted at once, so a run
 that is begun again goes on where it was and nothing is paid for twice. Does not own the file's form
-(`openai_format`) nor which key is sent (`account`).
+(`exports.openai_format`) nor which key is sent (`account`).
 
 A run's folder holds `job.json` (what was asked, and OpenAI's ids), the uploaded files, `log.jsonl`
 (the job's events) and at the end `result.json`.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from understudy.brains.failures import public_url
-from understudy.learning.openai_format import openai_line, openai_problems
+from understudy.learning.exports.openai_format import openai_line, openai_problems
 from understudy.learning.providers.account import Account
 from understudy.learning.training.errors import TrainingError, reason_of
 from understudy.learning.training.files import write_file

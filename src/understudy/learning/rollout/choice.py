@@ -1,7 +1,7 @@
 """Which version answers a reply.
 
 Owns the draw of a canary's askers: sticky, so that nobody talks to two co-hosts in turn. Does not
-own which versions are deployed (`deploying`) nor whether they are loaded (`follower`).
+own which versions are deployed (`versions.deploying`) nor whether they are loaded (`follower`).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Follows the deployments: what is needed is loaded, what counts is chosen, the rest is let go.
 
 Owns the task that does so, in every process that answers. Deployments are read from the database,
-so it does not matter which process made them. Does not own who may deploy (`deploying`).
+so it does not matter which process made them. Does not own who may deploy (`versions.deploying`).
 
 A version is chosen only once it is loaded. The one before it stays loaded, so going back to it
 changes which version new replies get and nothing else; replies under way keep theirs.
@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from understudy.brains.base import BrainError
-from understudy.learning.registry import Registry, is_base
 from understudy.learning.rollout.choice import VersionChoice
 from understudy.learning.serving.base import ServedVersions
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
+from understudy.learning.versions.registry import Registry, is_base
 from understudy.storage.errors import StorageError
 from understudy.storage.rows import BASE
 from understudy.storage.versions import Deployment

@@ -9,10 +9,10 @@ import asyncio
 import logging
 
 from understudy.events import now_ms
-from understudy.learning.deploying import AUTOMATIC, Deploying, tried_out
 from understudy.learning.rollout.comparison import CanaryLimits, Comparison, Judgement
 from understudy.learning.rollout.follower import newest_by_channel
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.deploying import AUTOMATIC, Deploying, tried_out
+from understudy.learning.versions.errors import VersionError
 from understudy.storage.errors import StorageError
 from understudy.storage.outcomes import Outcome, Outcomes
 from understudy.storage.versions import Deployment, Evaluation, ModelVersions

@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 
 from understudy.brains.failures import public_url
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
 
 CONNECT_SECONDS = 5.0
 LOAD_SECONDS = 300.0

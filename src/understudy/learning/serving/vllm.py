@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from understudy.learning.serving.http import ModelServer
-from understudy.learning.version_errors import VersionError
+from understudy.learning.versions.errors import VersionError
 from understudy.storage.rows import BASE
 
 

@@ -12,10 +12,10 @@ import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from understudy.learning.deploying import CANARY_SHARE, Deploying, Override
-from understudy.learning.judging import registry_of
-from understudy.learning.registry import Registry
-from understudy.learning.version_errors import VersionError
+from understudy.learning.evaluation.judging import registry_of
+from understudy.learning.versions.deploying import CANARY_SHARE, Deploying, Override
+from understudy.learning.versions.errors import VersionError
+from understudy.learning.versions.registry import Registry
 from understudy.server.access import Moderator, Owner, ServicesDep
 from understudy.server.auth import Principal
 from understudy.server.bodies import NAME_CHARS, Body, Cleaned

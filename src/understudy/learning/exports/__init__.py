@@ -1,0 +1,1 @@
+"""What was said, redacted, as files for other tools."""

@@ -1,0 +1,1 @@
+"""Learning without being asked: when, in which order, and by which process."""

@@ -1,0 +1,1 @@
+"""What the room makes of replies: votes, laughs, and how much more of them than was expected."""

@@ -1,0 +1,1 @@
+"""Trained versions: their names and files, where they come from, and who may deploy them."""
