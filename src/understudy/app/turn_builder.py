@@ -11,6 +11,7 @@ from understudy.brains.providers import make_scripted
 from understudy.brains.router import Router
 from understudy.bus import Bus
 from understudy.config import Settings
+from understudy.engine.asking import ChooseVersion
 from understudy.engine.clock import Clock
 from understudy.engine.oneoff import OneOffs
 from understudy.engine.personas import Personas
@@ -18,7 +19,7 @@ from understudy.engine.reply import EMOTIONS, ReplyStream
 from understudy.engine.sessions import SessionManager
 from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turn import Outcome
-from understudy.engine.turns import ChooseVersion, Publish, Turns
+from understudy.engine.turns import Publish, Turns
 from understudy.events import Reply
 from understudy.learning.liked_replies import LikedReplies
 from understudy.outputs.live import LiveFeed

@@ -21,13 +21,13 @@ from contextlib import aclosing
 from typing import Any
 
 from understudy.brains.base import BrainError, BrainRequest, Text
-from understudy.brains.providers import SCRIPTED
 from understudy.brains.router import Answer, Router
 from understudy.config import Settings
+from understudy.engine.asking import Asking, ChooseVersion
 from understudy.engine.clock import Clock
-from understudy.engine.context import Context, LikedReply, assemble
-from understudy.engine.liked_replies import LikedReplies, in_time
-from understudy.engine.personas import Persona, PersonaNotFound, Personas
+from understudy.engine.context import LikedReply
+from understudy.engine.liked_replies import LikedReplies
+from understudy.engine.personas import Personas
 from understudy.engine.reply import Felt, ReplyPart, ReplyStream, Shown
 from understudy.engine.runs import Run, TokenFrame, reply_id
 from understudy.engine.sessions import SessionManager
@@ -36,7 +36,6 @@ from understudy.engine.tools.toolbox import Toolbox
 from understudy.engine.turn import (
     Outcome,
     TurnRequest,
-    config_hash,
     elapsed_ms,
     end_frame,
     experience_row,
@@ -70,8 +69,6 @@ class Busy(Exception):
 
 Publish = Callable[[Event], Awaitable[None]]
 """Hands an event of a stream's turn to the bus."""
-ChooseVersion = Callable[[str, str], str]
-"""The trained version for a channel and who asks there; empty for the usual one."""
 
 
 class Turns:
@@ -97,15 +94,15 @@ class Turns:
         self._settings = settings
         self._router = router
         self._sessions = sessions
-        self._personas = personas
         self._log = log
         self._publish = publish
         self._reply_stream = reply_stream
         self._clock = clock or Clock()
         self._on_reply = on_reply
         self._toolbox = toolbox
-        self._liked_replies = liked_replies
-        self._choose_version = choose_version
+        self._asking = Asking(
+            settings, router, personas, liked_replies=liked_replies, choose_version=choose_version
+        )
         self._runs: dict[str, Run] = {}
         self._ended_runs: deque[tuple[float, Run]] = deque()
         self._active: dict[str, tuple[Run, asyncio.Task[None]]] = {}
@@ -234,7 +231,7 @@ class Turns:
         if request.channel:
             await self._announce(run, request)
         budget = self._settings.brain.context_tokens
-        examples = await self._examples(request)
+        examples = await self._asking.examples(request)
         try:
             await self._say(run, request, history, examples, outcome, budget)
         except BrainError as error:
@@ -242,13 +239,6 @@ class Turns:
                 raise
             # Our count of tokens is an estimate, and the model's may be much higher.
             await self._say(run, request, history, (), outcome, budget // 2, shortened=True)
-
-    async def _examples(self, request: TurnRequest) -> Sequence[LikedReply]:
-        # The scripted brain recalls them itself, to say them again as they are.
-        if self._liked_replies is None or self._router.brain.name == SCRIPTED:
-            return ()
-        wanted = request.text, request.persona, request.channel
-        return await in_time(self._liked_replies(*wanted))
 
     async def _say(
         self,
@@ -263,11 +253,10 @@ class Turns:
     ) -> None:
         """Speak with at most `budget` tokens of context."""
         started = time.monotonic()
-        persona = self._persona(request.persona)
-        outcome.config_hash = config_hash(persona, self._settings, request.channel)
-        context = outcome.context = self._assemble(request, persona, history, examples, budget)
-        reply = self._reply_stream(persona.emotions)
-        answer = self._answer(self._ask(request, context), request, history, shortened)
+        asked = self._asking.compose(request, history, examples, budget)
+        outcome.config_hash, outcome.context = asked.config_hash, asked.context
+        reply = self._reply_stream(asked.emotions)
+        answer = self._answer(asked.request, request, history, shortened)
         try:
             async with aclosing(answer):
                 async for event in answer:
@@ -329,66 +318,6 @@ class Turns:
         role = "viewer" if others and not request.channel else request.role
         caller = Caller(request.user, role, request.channel, request.session)
         return self._toolbox.stream(self._router, ask, caller, shortened=shortened)
-
-    def _persona(self, name: str) -> Persona:
-        """The persona of that name; the default one when its file has gone meanwhile."""
-        try:
-            return self._personas.get(name)
-        except PersonaNotFound as error:
-            logger.warning("%s; answering as default", error)
-            return self._personas.get("default")
-
-    def _assemble(
-        self,
-        request: TurnRequest,
-        persona: Persona,
-        history: list[SessionMessage],
-        examples: Sequence[LikedReply],
-        budget: int,
-    ) -> Context:
-        return assemble(
-            persona=persona,
-            history=history,
-            message=request.text,
-            cue=request.cue,
-            viewer=request.viewer or request.user,
-            client_context=request.client_context,
-            recent_chat=request.recent_chat,
-            facts=self._facts(request),
-            examples=examples,
-            budget=budget,
-            quote=bool(request.channel),
-        )
-
-    def _facts(self, request: TurnRequest) -> dict[str, str]:
-        facts = {"your name": self._settings.persona.name}
-        if request.streamer:
-            facts["the streamer"] = request.streamer
-        if request.event:
-            facts["stream event"] = f"{request.event} by {request.viewer}, {request.amount}"
-        return facts
-
-    def _ask(self, request: TurnRequest, context: Context) -> BrainRequest:
-        return BrainRequest(
-            messages=context.messages,
-            system_prompt=context.system_prompt,
-            task=request.task,
-            text=request.text,
-            viewer=request.viewer or request.user,
-            persona=request.persona,
-            channel=request.channel,
-            streamer=request.streamer,
-            cohost=self._settings.persona.name,
-            event=request.event,
-            amount=request.amount,
-            key=request.session,
-            version=self._version(request),
-            max_tokens=self._settings.brain.reply_tokens,
-        )
-
-    def _version(self, request: TurnRequest) -> str:
-        choose = self._choose_version
-        return choose(request.channel, request.user) if choose else ""
 
     async def _announce(self, run: Run, request: TurnRequest) -> None:
         await self._publish(
