@@ -60,3 +60,13 @@ def test_what_is_wrong_with_a_dataset_is_told(dataset: Path, tmp_path: Path) -> 
         load(pairs, method="dpo")
     with pytest.raises(TrainingError, match="dpo takes no older rows"):
         load(pairs, method="dpo", old=str(pairs))
+
+
+def test_a_row_of_a_file_counts_once(tmp_path: Path) -> None:
+    other = {**ROWS[0], "response": "something else"}
+    file = write_rows(tmp_path / "rows.jsonl", [ROWS[0]] * 50 + [other, HELD_OUT[0], HELD_OUT[0]])
+    rows = load(file)
+    assert [row.response for row in rows.train] == [ROWS[0]["response"], "something else"]
+    assert len(rows.held_out) == 1
+    assert rows.left_out == {"repeats another row": 50}
+    assert rows.read == 53

@@ -94,9 +94,12 @@ def _from_files(job: Job, file: Path) -> TrainingRows:
     if job.method != "sft":
         return _preferences(job, file, identity)
     loaded = load_rows(file, Row)
-    train = [row for row in loaded.rows if row.meta.split != "val"]
-    held_out = [row for row in loaded.rows if row.meta.split == "val"]
+    rows = _each_once(loaded.rows)
+    train = [row for row in rows if row.meta.split != "val"]
+    held_out = [row for row in rows if row.meta.split == "val"]
     left_out = loaded.left_out
+    if repeated := len(loaded.rows) - len(rows):
+        left_out["repeats another row"] += repeated
     if job.old:
         old = load_rows(Path(job.old), Row)
         fit = [row for row in old.rows if row.meta.split != "val"]
@@ -105,6 +108,15 @@ def _from_files(job: Job, file: Path) -> TrainingRows:
         left_out = left_out + old.left_out + undrawn
         train = train + chosen
     return TrainingRows(train, held_out, left_out, identity)
+
+
+def _each_once(rows: list[Row]) -> list[Row]:
+    """The first of all rows that say the same: a dataset has none, a file may have nothing else."""
+    found: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        said = ((message.role, message.content) for message in row.given)
+        found.setdefault((*said, row.response), row)
+    return list(found.values())
 
 
 def sample_old(old: list[Row], new: int, share: float, seed: int) -> list[Row]:
