@@ -61,20 +61,17 @@ async def _stale(settings: "Settings", database: "Database") -> str:
 
     from understudy.learning.datasets.store import Datasets
     from understudy.learning.evaluation.judging import originate, registry_of
-    from understudy.learning.rollout.follower import newest_by_channel
+    from understudy.learning.versions.deploying import current_version
     from understudy.learning.versions.lineage import Lineage
-    from understudy.learning.versions.registry import is_base
 
     registry = registry_of(settings, database)
     datasets = Datasets(settings.data_dir / "learning" / "datasets")
     lineage = Lineage(registry, datasets, partial(originate, database))
-    for row in newest_by_channel(await registry.versions.deployments()).values():
-        live = row.version if row.share >= 1 else row.before
-        found = None if is_base(live) else await registry.versions.get(live)
-        # Which model answers now is another question than what this version knows.
-        start = await lineage.start(live, found.base_hash) if found else None
-        if start and start.anew:
-            return start.anew
+    channels = {row.channel for row in await registry.versions.deployments()}
+    for channel in sorted(channels):
+        live = await current_version(registry.versions, channel)
+        if withdrawn := await lineage.withdrawn(live):
+            return withdrawn
     return ""
 
 

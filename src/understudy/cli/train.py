@@ -24,6 +24,7 @@ from understudy.cli.terminal import (
     read_settings,
     run,
 )
+from understudy.cli.versions import opened_registry
 
 if TYPE_CHECKING:
     from understudy.config import Settings
@@ -271,27 +272,15 @@ def find_base(settings: "Settings", base: str) -> str:
 
 def find_start(settings: "Settings", version: str) -> str:
     """The adapter of the version to go on from, empty for none; raises `CommandFailed`."""
-    from understudy.learning.versions.errors import VersionError
-    from understudy.learning.versions.registry import Registry
-    from understudy.storage.engine import Database
-    from understudy.storage.versions import ModelVersions
-
     if not version:
         return ""
     need_database(settings)
 
     async def look() -> Path:
-        database = await Database.open(settings.database_url)
-        try:
-            registry = Registry(settings.data_dir / "models", ModelVersions(database))
+        async with opened_registry(settings) as registry:
             return registry.adapter(await registry.get(version))
-        finally:
-            await database.close()
 
-    try:
-        return str(run(look()).absolute())
-    except VersionError as error:
-        raise CommandFailed(str(error)) from None
+    return str(run(look()).absolute())
 
 
 def _train(

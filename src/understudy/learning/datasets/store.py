@@ -27,7 +27,7 @@ DRAFT = ".draft-"
 ROW_FILES = ("train.jsonl", "val.jsonl", "old.jsonl")
 """Files of rows that come from experiences, for training and held out."""
 _PREFERENCE_FILES = ("kto.jsonl", "pairs.jsonl")
-TRAINING_FILES = ("train.jsonl", *_PREFERENCE_FILES)
+_TRAINING_FILES = ("train.jsonl", *_PREFERENCE_FILES)
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{3}")
 
@@ -166,7 +166,7 @@ class Datasets:
         Raises `DatasetError`.
         """
         self.manifest(dataset)
-        return {row.id for row in self._rows(dataset, TRAINING_FILES)}
+        return {row.id for row in self._rows(dataset, _TRAINING_FILES)}
 
     def draft(self) -> "Draft":
         """A new dataset that is not there yet."""

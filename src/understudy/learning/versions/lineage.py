@@ -49,9 +49,21 @@ class Lineage:
         for version in await self._line(live):
             if version.base_hash != base_hash or not version.adapter_hash:
                 return Start(anew=f"{version.id} is of another model")
-            if withdrawn := await self._withdrawn(version):
-                return Start(anew=f"{version.id} learned from {withdrawn}")
+        if withdrawn := await self.withdrawn(live):
+            return Start(anew=withdrawn)
         return Start(version=live)
+
+    async def withdrawn(self, live: str) -> str:
+        """What a version or one before it learned and must know no longer, empty when nothing.
+
+        Raises `VersionError`.
+        """
+        if is_base(live):
+            return ""
+        for version in await self._line(live):
+            if rows := await self._withdrawn_rows(version):
+                return f"{version.id} learned from {rows}"
+        return ""
 
     async def _line(self, version: str) -> list[ModelVersion]:
         """The version and all that it came from, newest first."""
@@ -60,7 +72,7 @@ class Lineage:
             line.append(await self._registry.get(line[-1].parent))
         return line
 
-    async def _withdrawn(self, version: ModelVersion) -> str:
+    async def _withdrawn_rows(self, version: ModelVersion) -> str:
         """What of the rows that a version learned from must be known no longer."""
         try:
             ids = await asyncio.to_thread(self._datasets.trained_rows, version.dataset)
