@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import Understudy, interrupted_when, one_line, store, usage_error
 from tests.learning.logged import stream
 from tests.learning.training.conftest import PEFT_WARNING
-from tests.tiny_model import build_adapter, build_model
+from tests.tiny_model import STRICT, build_adapter, build_model
 from understudy.cli.train import find_base, find_data
 from understudy.config import Settings
 from understudy.learning.training.run_folder import RunFolder
@@ -113,6 +113,26 @@ def test_what_follows_a_training_on_a_dataset_is_told(
     )
     registered = understudy("models", "register", "run", "--channel", "alice")
     assert registered.stdout == "alice@1 is registered: understudy evaluate alice@1\n"
+
+
+def test_a_version_is_gone_on_from(
+    settings: Settings, understudy: Understudy, rows: Path, base: Path, workplace: Path
+) -> None:
+    store(settings, *stream(1))
+    asked = ("train", "--data", rows, "--epochs", 1, "--base")
+    assert understudy(*asked, base, "--output-dir", "first").exit_code == 0
+    assert "all@1 is registered" in understudy("models", "register", "first").stdout
+    onwards = understudy(*asked, base, "--output-dir", "onwards", "--start", "all@1")
+    assert onwards.exit_code == 0, onwards.stderr
+    understudy("models", "register", "onwards")
+    assert "trained on from all@1" in understudy("models", "show", "all@2").stdout
+
+    # Of the same sizes, but it writes conversations in another way.
+    other = build_model(workplace / "other", template=STRICT)
+    refused = understudy(*asked, other, "--output-dir", "refused", "--start", "all@1")
+    assert "version all@1 is of base and not of other: name its base" in one_line(refused)
+    unknown = understudy(*asked, base, "--output-dir", "unknown", "--start", "all@9")
+    assert "there is no version all@9" in one_line(unknown)
 
 
 def test_mistakes_are_one_sentence(understudy: Understudy, rows: Path, workplace: Path) -> None:

@@ -156,7 +156,7 @@ def train(
     job = Job(
         data=str(find_data(settings, data)),
         base=find_base(settings, base),
-        start=find_start(settings, start),
+        start=find_start(settings, start, base),
         method=_known(method),
         old=str(old.absolute()) if old else "",
         replay=replay,
@@ -270,15 +270,24 @@ def find_base(settings: "Settings", base: str) -> str:
     return str(folder.absolute()) if folder.is_dir() else model
 
 
-def find_start(settings: "Settings", version: str) -> str:
+def find_start(settings: "Settings", version: str, base: str) -> str:
     """The adapter of the version to go on from, empty for none; raises `CommandFailed`."""
+    from understudy.learning.training.base_model import identify, locate
+
     if not version:
         return ""
     need_database(settings)
 
     async def look() -> Path:
         async with opened_registry(settings) as registry:
-            return registry.adapter(await registry.get(version))
+            found = await registry.get(version)
+            model = identify(locate(find_base(settings, base)))
+            # Sizes alone do not tell two models of one family apart.
+            if model.hash != found.base_hash:
+                raise CommandFailed(
+                    f"version {version} is of {found.base} and not of {model.name}: name its base"
+                )
+            return registry.adapter(found)
 
     return str(run(look()).absolute())
 
